@@ -1,0 +1,34 @@
+/*
+ * Identifiers: UUIDs (RFC 9562) as 16 bytes and as text, hex.
+ */
+
+#ifndef TRK_ID_H
+#define TRK_ID_H
+
+#include "trk.h"
+
+
+#define TRK_UUID_LEN  36
+
+
+typedef struct {
+    uint8_t  b[16];
+} trk_uuid_t;
+
+
+/* 8-4-4-4-12 hex digits of either case, any version.  TRK_INVALID. */
+TRK_MUSTCHECK int trk_uuid_parse(trk_str_t s, trk_uuid_t *u);
+
+/* Writes TRK_UUID_LEN bytes in lower case, no NUL. */
+void trk_uuid_format(const trk_uuid_t *u, char *dst);
+
+/* UUIDv7: 48 bits of ms (since the epoch), 74 of the random bytes. */
+void trk_uuid_v7(trk_uuid_t *u, int64_t ms, const uint8_t random[10]);
+
+int trk_uuid_is_nil(const trk_uuid_t *u);
+
+/* Writes 2 * n lower-case hex digits, no NUL. */
+void trk_hex(char *dst, const uint8_t *p, size_t n);
+
+
+#endif /* TRK_ID_H */

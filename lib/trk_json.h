@@ -1,0 +1,121 @@
+/*
+ * JSON scanner: RFC 8259 to the letter, with two refusals of our own,
+ * duplicate names in an object and nesting deeper than TRK_JSON_MAX_DEPTH.
+ *
+ * One pass over the text fills a flat array of nodes in document order;
+ * nothing is converted or copied: a node says where its text lies, so a
+ * number or a string leaves exactly as it came.  UTF-8 is checked.  A lone
+ * surrogate escape (\ud800) is JSON by the grammar and browsers send them
+ * (JSON.stringify of a cut string), so it is accepted; decoded, it is U+FFFD.
+ */
+
+#ifndef TRK_JSON_H
+#define TRK_JSON_H
+
+#include "trk.h"
+#include "trk_error.h"
+
+
+#define TRK_JSON_MAX_DEPTH  16
+
+
+typedef enum {
+    TRK_JSON_NULL = 1,
+    TRK_JSON_FALSE,
+    TRK_JSON_TRUE,
+    TRK_JSON_NUMBER,
+    TRK_JSON_STRING,
+    TRK_JSON_ARRAY,
+    TRK_JSON_OBJECT
+} trk_json_type_t;
+
+#define TRK_JSON_ESCAPED    0x01    /* string has a backslash */
+#define TRK_JSON_NONASCII   0x02    /* string has a byte >= 0x80 */
+#define TRK_JSON_SKIP       0x04    /* set by users: leave this member out */
+
+
+/*
+ * An object's children are names and values by turns, beginning at the next
+ * index: name i, value i + 1, next name at nodes[i + 1].next.
+ */
+typedef struct {
+    uint32_t  off;      /* of the text; of a string, its opening quote */
+    uint32_t  len;      /* of the text; a string's quotes included */
+    uint32_t  next;     /* index of the first node after this and below it */
+    uint8_t   type;     /* trk_json_type_t */
+    uint8_t   flags;
+} trk_json_node_t;
+
+
+typedef struct {
+    const uint8_t    *p;        /* the text; the caller's */
+    size_t            n;
+    trk_json_node_t  *nodes;    /* owned, reused by the next parse */
+    uint32_t          nnodes;
+    uint32_t          cap;
+    uint32_t         *sort;     /* owned scratch for big objects' names */
+    uint32_t          nsort;
+    trk_buf_t         name[2];  /* owned scratch for escaped names */
+    trk_error_code_t  error;    /* after TRK_INVALID */
+    size_t            offset;   /* in bytes, where it was found */
+} trk_json_t;
+
+
+void trk_json_init(trk_json_t *json);
+void trk_json_free(trk_json_t *json);
+
+/* Gives back memory beyond that of a usual document.  Call between uses. */
+void trk_json_trim(trk_json_t *json);
+
+/*
+ * Scans the n bytes at p, one JSON text with white space around it.  The
+ * text must outlive the nodes.  n must be below 4 GiB.
+ * TRK_OK: node 0 is the value.  TRK_INVALID: json->error and json->offset.
+ * TRK_NOMEM.  TRK_LIMIT: n is too large.
+ */
+TRK_MUSTCHECK int trk_json_parse(trk_json_t *json, const uint8_t *p,
+    size_t n);
+
+/* The text of node i, as written. */
+static inline trk_str_t
+trk_json_text(const trk_json_t *json, uint32_t i)
+{
+    return (trk_str_t) { json->p + json->nodes[i].off, json->nodes[i].len };
+}
+
+/* The text between the quotes of string i, escapes and all. */
+static inline trk_str_t
+trk_json_raw(const trk_json_t *json, uint32_t i)
+{
+    return (trk_str_t) { json->p + json->nodes[i].off + 1,
+                         json->nodes[i].len - 2 };
+}
+
+/* String i decoded.  Without escapes a view of the text; else it is written
+ * to buf (reset first), and the view is of that.  {NULL, 0} on TRK_NOMEM or
+ * TRK_LIMIT, which buf->failed tells from an empty string. */
+trk_str_t trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf);
+
+/* Index of the value of member `name` of object i; 0 if there is none. */
+uint32_t trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name);
+
+/* Number of elements of array i, or of members of object i. */
+uint32_t trk_json_count(const trk_json_t *json, uint32_t i);
+
+/* Length of string i in Unicode code points. */
+size_t trk_json_length(const trk_json_t *json, uint32_t i);
+
+
+/*
+ * A JSON number's text as a 64-bit integer, exactly: "1.0" and "1e2" are
+ * integers.  TRK_INVALID: its value is not integral.  TRK_LIMIT: it is, but
+ * outside [-2^63, 2^63 - 1]; *v is then INT64_MIN or INT64_MAX.
+ */
+TRK_MUSTCHECK int trk_number_int64(trk_str_t text, int64_t *v);
+
+/* A JSON number's text as the nearest double.  TRK_LIMIT: overflows; *v is
+ * then +-HUGE_VAL.  TRK_NOMEM. */
+TRK_MUSTCHECK int trk_number_double(trk_str_t text, double *v);
+
+
+#endif /* TRK_JSON_H */
