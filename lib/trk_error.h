@@ -24,7 +24,6 @@
     X(MISSING_KEY, "missing_key", 401, "write key is missing")                \
     X(UNKNOWN_KEY, "unknown_key", 401, "write key is unknown or revoked")     \
     X(ORIGIN_NOT_ALLOWED, "origin_not_allowed", 403, "origin may not send")   \
-    X(METHOD_NOT_ALLOWED, "method_not_allowed", 405, "only POST is taken")    \
     X(REQUEST_TOO_LARGE, "request_too_large", 413, "body is too large")       \
     X(TOO_MANY_EVENTS, "too_many_events", 413, "too many events in a request")\
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "type not taken")\
