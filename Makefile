@@ -1,0 +1,145 @@
+# nginx-track: one Makefile for all that is compiled. Products land in $(BUILD).
+#
+#   make            everything: module, loader, SDK, embedded ClickHouse
+#   make module     the nginx module; NGX_SRC=DIR for any nginx tree >= 1.22
+#   make loader     track-loader
+#   make sdk        the browser script
+#   make unit       C unit tests with ASan and UBSan (prove t/00-unit.t runs them)
+#   make check      linters, formatting, layering
+#   make clickhouse the embedded ClickHouse's launcher
+#   make install    DESTDIR=, PREFIX=, MODULES=
+#   make clean      all but downloads and the tree copies of nginx
+#
+# lib/, loader/, src/ and t/unit/ are read by wildcard: a new file is built
+# without being named here (src/ by way of nginx's addon file `config`).
+
+BUILD     ?= build
+PREFIX    ?= /usr/local
+MODULES   ?= /usr/lib/nginx/modules
+NGX_SRC   ?= /usr/share/nginx/src
+CC        ?= cc
+PKGCONFIG ?= pkg-config
+
+CSTD      := -std=c11 -D_GNU_SOURCE
+WARN      := -Wall -Wextra -Werror
+OPT       ?= -O2 -g -fno-omit-frame-pointer
+SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g \
+             -fno-omit-frame-pointer
+TRACK_C   := $(CSTD) $(WARN) -fvisibility=hidden -Ilib -It/unit -MMD -MP
+
+LOADER_PC := rdkafka libpq libcurl libmicrohttpd libcjson inih
+LOADER_C   = $(shell $(PKGCONFIG) --cflags $(LOADER_PC))
+LOADER_LD  = $(shell $(PKGCONFIG) --libs $(LOADER_PC)) -lpthread -lm
+
+LIB_SRC   := $(wildcard lib/*.c)
+LOAD_SRC  := $(wildcard loader/*.c)
+UNIT_SRC  := $(wildcard t/unit/test_*.c)
+SDK_SRC   := $(shell find sdk \( -name node_modules -o -name dist \) -prune \
+                          -o -type f -print 2>/dev/null)
+CHDB_LIB  := $(firstword $(wildcard node_modules/@chdb/*/libchdb.so))
+
+LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o)
+LIB_ASAN  := $(LIB_SRC:%.c=$(BUILD)/asan/%.o)
+LOAD_OBJ  := $(LOAD_SRC:%.c=$(BUILD)/%.o)
+UNIT_BIN  := $(UNIT_SRC:t/unit/%.c=$(BUILD)/unit/%)
+
+# What cannot be built in a tree that lacks its sources is left out of `all`.
+PARTS     := $(if $(wildcard config),module) $(if $(LOAD_SRC),loader) \
+             $(if $(wildcard sdk/package.json),sdk) clickhouse unit
+
+.PHONY: all module loader sdk unit check install clean clickhouse
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(PARTS)
+
+
+# Objects. $(BUILD)/asan/ holds the same code compiled for the unit tests.
+
+$(BUILD)/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TRACK_C) $(OPT) -fPIC -c -o $@ $<
+
+$(BUILD)/loader/%.o: loader/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TRACK_C) $(OPT) $(LOADER_C) -c -o $@ $<
+
+$(BUILD)/asan/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TRACK_C) $(SANITIZE) -c -o $@ $<
+
+$(BUILD)/libtrk.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/asan/libtrk.a: $(LIB_ASAN)
+	@mkdir -p $(@D) && rm -f $@
+	$(AR) rcs $@ $^
+
+
+loader: $(BUILD)/track-loader
+
+$(BUILD)/track-loader: $(LOAD_OBJ) $(BUILD)/libtrk.a
+	$(CC) $(OPT) -o $@ $(LOAD_OBJ) $(BUILD)/libtrk.a $(LOADER_LD)
+
+
+unit: $(UNIT_BIN)
+
+$(BUILD)/unit/%: t/unit/%.c $(BUILD)/asan/libtrk.a
+	@mkdir -p $(@D)
+	$(CC) $(TRACK_C) $(SANITIZE) -o $@ $< $(BUILD)/asan/libtrk.a -lpthread -lm
+
+
+# nginx's own makefile decides what of the module is stale; it is asked each time.
+
+module:
+	+dev/module-build "$(NGX_SRC)" "$(BUILD)"
+
+
+sdk: sdk/dist/track.js
+
+sdk/dist/track.js: $(SDK_SRC) node_modules/.package-lock.json
+	npm run --silent --workspace sdk build
+	@touch $@
+
+node_modules/.package-lock.json:
+	@echo "node_modules/ is missing: run dev/setup (or npm ci)" >&2; exit 1
+
+
+clickhouse: $(BUILD)/clickhouse-embedded
+
+$(BUILD)/clickhouse-embedded: dev/clickhouse-embedded/launcher.c \
+                              node_modules/.package-lock.json
+	@test -n "$(CHDB_LIB)" || { echo "libchdb.so is missing from" \
+	    "node_modules/@chdb: run dev/setup" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(WARN) $(OPT) -o $@ $< -L$(dir $(CHDB_LIB)) -lchdb -lpthread \
+	    -Wl,-rpath,$(abspath $(dir $(CHDB_LIB)))
+
+
+check:
+	dev/check/all
+
+
+install: module loader
+	install -d $(DESTDIR)$(MODULES) $(DESTDIR)$(PREFIX)/bin \
+	    $(DESTDIR)$(PREFIX)/share/nginx-track/migrations
+	install -m 644 $(BUILD)/ngx_http_track_module.so $(DESTDIR)$(MODULES)/
+	install -m 755 $(BUILD)/track-loader $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 nginx.conf.example loader/loader.conf.example \
+	    $(DESTDIR)$(PREFIX)/share/nginx-track/
+	cp -R migrations/. $(DESTDIR)$(PREFIX)/share/nginx-track/migrations/
+	$(if $(wildcard sdk/dist/track.js),install -m 644 sdk/dist/track.js \
+	    $(DESTDIR)$(PREFIX)/share/nginx-track/)
+
+
+# Kafka's jars and nginx's configured tree stay: neither is a product.
+clean:
+	rm -rf $(BUILD)/lib $(BUILD)/loader $(BUILD)/asan $(BUILD)/unit \
+	    $(BUILD)/libtrk.a $(BUILD)/track-loader \
+	    $(BUILD)/clickhouse-embedded $(BUILD)/ngx_http_track_module.so \
+	    $(BUILD)/nginx-src*/objs sdk/dist
+
+
+-include $(LIB_OBJ:.o=.d) $(LIB_ASAN:.o=.d) $(LOAD_OBJ:.o=.d)
+-include $(UNIT_BIN:%=%.d)
