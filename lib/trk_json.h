@@ -53,9 +53,9 @@ typedef struct {
     trk_json_node_t  *nodes;    /* owned, reused by the next parse */
     uint32_t          nnodes;
     uint32_t          cap;
-    uint32_t         *sort;     /* owned scratch for big objects' names */
-    uint32_t          nsort;
-    trk_buf_t         name[2];  /* owned scratch for escaped names */
+    trk_str_t        *names;    /* owned scratch: names of a big object */
+    uint32_t          names_cap;
+    trk_buf_t         decoded;  /* owned scratch: its names with escapes */
     trk_error_code_t  error;    /* after TRK_INVALID */
     size_t            offset;   /* in bytes, where it was found */
 } trk_json_t;

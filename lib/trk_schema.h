@@ -79,7 +79,7 @@ TRK_MUSTCHECK int trk_schema_add_field(trk_schema_t *schema,
 /*
  * Brings the schema into its canonical order (types, then fields, bytewise)
  * and checks it: names within their rules, none twice, one data type a field
- * name throughout.  TRK_OK; TRK_INVALID: schema->error names the culprit.
+ * name throughout.  TRK_OK; TRK_INVALID: schema->error; TRK_NOMEM.
  */
 TRK_MUSTCHECK int trk_schema_finish(trk_schema_t *schema);
 

@@ -1,0 +1,890 @@
+/*
+ * JSON scanner.  See trk_json.h.
+ *
+ * Recursive descent, at most TRK_JSON_MAX_DEPTH calls deep.  Work is linear
+ * in the text but for the search for duplicate names, which compares pairs
+ * in objects of up to TRK_JSON_SMALL members and sorts in larger ones, so
+ * hostile input costs n log n, never n squared.
+ */
+
+#include "trk_json.h"
+#include "trk_utf8.h"
+
+#include <stdlib.h>
+
+
+#define TRK_JSON_SMALL       16     /* members compared pair by pair */
+#define TRK_JSON_KEEP_NODES  4096   /* kept by trk_json_trim() */
+
+#define trk_json_digit(c)    ((uint8_t) ((c) - '0') <= 9)
+
+
+typedef struct {
+    trk_json_t     *json;
+    const uint8_t  *p;
+    const uint8_t  *end;
+    int             depth;
+} trk_json_scan_t;
+
+
+static int trk_json_fail(trk_json_scan_t *s, trk_error_code_t error,
+    const uint8_t *at);
+static void trk_json_space(trk_json_scan_t *s);
+static int trk_json_node(trk_json_scan_t *s, trk_json_type_t type,
+    uint32_t *index);
+static void trk_json_close(trk_json_scan_t *s, uint32_t index);
+static int trk_json_value(trk_json_scan_t *s);
+static int trk_json_literal(trk_json_scan_t *s, trk_json_type_t type,
+    const char *word, size_t n);
+static int trk_json_number(trk_json_scan_t *s);
+static int trk_json_digits(trk_json_scan_t *s);
+static int trk_json_scan_string(trk_json_scan_t *s);
+static const uint8_t *trk_json_plain(const uint8_t *p, const uint8_t *end);
+static int trk_json_escape(trk_json_scan_t *s);
+static int trk_json_open(trk_json_scan_t *s, trk_json_type_t type,
+    uint32_t *index);
+static int trk_json_array(trk_json_scan_t *s);
+static int trk_json_object(trk_json_scan_t *s);
+static int trk_json_name(trk_json_scan_t *s, uint32_t *index);
+static int trk_json_duplicates_small(trk_json_scan_t *s,
+    const uint32_t *names, uint32_t n);
+static int trk_json_duplicates(trk_json_scan_t *s, uint32_t object,
+    uint32_t n);
+static int trk_json_name_cmp(const void *one, const void *two);
+static void trk_json_decode(trk_buf_t *buf, trk_str_t raw);
+static uint8_t trk_json_unescape(uint8_t c);
+static uint32_t trk_json_code_point(const uint8_t **p, const uint8_t *end);
+static uint32_t trk_json_hex4(const uint8_t *p);
+
+
+void
+trk_json_init(trk_json_t *json)
+{
+    memset(json, 0, sizeof(*json));
+    trk_buf_init(&json->decoded, UINT32_MAX);
+}
+
+
+void
+trk_json_free(trk_json_t *json)
+{
+    free(json->nodes);
+    free(json->names);
+    trk_buf_free(&json->decoded);
+    trk_json_init(json);
+}
+
+
+void
+trk_json_trim(trk_json_t *json)
+{
+    if (json->cap > TRK_JSON_KEEP_NODES || json->names_cap > 0) {
+        trk_json_free(json);
+    }
+}
+
+
+int
+trk_json_parse(trk_json_t *json, const uint8_t *p, size_t n)
+{
+    int              rc;
+    trk_json_scan_t  s;
+
+    json->p = p;
+    json->n = n;
+    json->nnodes = 0;
+    json->error = TRK_ERR_NONE;
+    json->offset = 0;
+
+    if (n >= UINT32_MAX) {
+        return TRK_LIMIT;
+    }
+
+    s = (trk_json_scan_t) { json, p, p + n, 0 };
+
+    trk_json_space(&s);
+    rc = trk_json_value(&s);
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    trk_json_space(&s);
+
+    if (s.p != s.end) {
+        return trk_json_fail(&s, TRK_ERR_MALFORMED_JSON, s.p);
+    }
+
+    return TRK_OK;
+}
+
+
+static int
+trk_json_fail(trk_json_scan_t *s, trk_error_code_t error, const uint8_t *at)
+{
+    s->json->error = error;
+    s->json->offset = (size_t) (at - s->json->p);
+
+    return TRK_INVALID;
+}
+
+
+static inline void
+trk_json_space(trk_json_scan_t *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r'
+                             || *s->p == '\t'))
+    {
+        s->p++;
+    }
+}
+
+
+/* A new node that begins at s->p. */
+
+static inline int
+trk_json_node(trk_json_scan_t *s, trk_json_type_t type, uint32_t *index)
+{
+    uint32_t          cap;
+    trk_json_t       *json;
+    trk_json_node_t  *nodes;
+
+    json = s->json;
+
+    if (json->nnodes == json->cap) {
+
+        cap = json->cap ? json->cap * 2 : 256;
+
+        nodes = realloc(json->nodes, cap * sizeof(*nodes));
+        if (nodes == NULL) {
+            return TRK_NOMEM;
+        }
+
+        json->nodes = nodes;
+        json->cap = cap;
+    }
+
+    *index = json->nnodes++;
+
+    json->nodes[*index] = (trk_json_node_t) {
+        .off = (uint32_t) (s->p - json->p), .type = (uint8_t) type
+    };
+
+    return TRK_OK;
+}
+
+
+/* The node's text, and all nodes below it, end at s->p. */
+
+static inline void
+trk_json_close(trk_json_scan_t *s, uint32_t index)
+{
+    trk_json_node_t  *node;
+
+    node = &s->json->nodes[index];
+    node->len = (uint32_t) (s->p - s->json->p) - node->off;
+    node->next = s->json->nnodes;
+}
+
+
+static int
+trk_json_value(trk_json_scan_t *s)
+{
+    if (s->p == s->end) {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    switch (*s->p) {
+
+    case '"':
+        return trk_json_scan_string(s);
+
+    case '{':
+        return trk_json_object(s);
+
+    case '[':
+        return trk_json_array(s);
+
+    case 't':
+        return trk_json_literal(s, TRK_JSON_TRUE, "true", 4);
+
+    case 'f':
+        return trk_json_literal(s, TRK_JSON_FALSE, "false", 5);
+
+    case 'n':
+        return trk_json_literal(s, TRK_JSON_NULL, "null", 4);
+
+    default:
+        return trk_json_number(s);
+    }
+}
+
+
+static int
+trk_json_literal(trk_json_scan_t *s, trk_json_type_t type, const char *word,
+    size_t n)
+{
+    int       rc;
+    uint32_t  index;
+
+    if ((size_t) (s->end - s->p) < n || memcmp(s->p, word, n) != 0) {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    rc = trk_json_node(s, type, &index);
+
+    if (rc == TRK_OK) {
+        s->p += n;
+        trk_json_close(s, index);
+    }
+
+    return rc;
+}
+
+
+static int
+trk_json_number(trk_json_scan_t *s)
+{
+    int       rc;
+    uint32_t  index;
+
+    rc = trk_json_node(s, TRK_JSON_NUMBER, &index);
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    if (*s->p == '-') {
+        s->p++;
+    }
+
+    if (s->p < s->end && *s->p == '0') {
+        s->p++;
+
+    } else if (trk_json_digits(s) != TRK_OK) {
+        return TRK_INVALID;
+    }
+
+    if (s->p < s->end && *s->p == '.') {
+        s->p++;
+
+        if (trk_json_digits(s) != TRK_OK) {
+            return TRK_INVALID;
+        }
+    }
+
+    if (s->p < s->end && (*s->p | 0x20) == 'e') {
+        s->p++;
+
+        if (s->p < s->end && (*s->p == '+' || *s->p == '-')) {
+            s->p++;
+        }
+
+        if (trk_json_digits(s) != TRK_OK) {
+            return TRK_INVALID;
+        }
+    }
+
+    trk_json_close(s, index);
+
+    return TRK_OK;
+}
+
+
+/* One digit or more. */
+
+static int
+trk_json_digits(trk_json_scan_t *s)
+{
+    if (s->p == s->end || !trk_json_digit(*s->p)) {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    do {
+        s->p++;
+    } while (s->p < s->end && trk_json_digit(*s->p));
+
+    return TRK_OK;
+}
+
+
+static int
+trk_json_scan_string(trk_json_scan_t *s)
+{
+    int       rc;
+    size_t    n;
+    uint8_t   flags;
+    uint32_t  index;
+
+    rc = trk_json_node(s, TRK_JSON_STRING, &index);
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    flags = 0;
+    s->p++;
+
+    for ( ;; ) {
+
+        s->p = trk_json_plain(s->p, s->end);
+
+        if (s->p == s->end || *s->p < 0x20) {
+            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+        }
+
+        if (*s->p == '"') {
+            break;
+        }
+
+        if (*s->p == '\\') {
+            flags |= TRK_JSON_ESCAPED;
+
+            if (trk_json_escape(s) != TRK_OK) {
+                return TRK_INVALID;
+            }
+
+            continue;
+        }
+
+        n = trk_utf8_next(s->p, (size_t) (s->end - s->p));
+
+        if (n == 0) {
+            return trk_json_fail(s, TRK_ERR_INVALID_UTF8, s->p);
+        }
+
+        flags |= TRK_JSON_NONASCII;
+        s->p += n;
+    }
+
+    s->p++;
+    trk_json_close(s, index);
+    s->json->nodes[index].flags = flags;
+
+    return TRK_OK;
+}
+
+
+/*
+ * The first byte that is not plain: a control, a quote, a backslash, or not
+ * ASCII.  Eight bytes at once: the top bit of a byte of `hit` is set when
+ * the byte is one of those; a borrow can only set more bits above the first
+ * true hit, and the bytewise loop after it looks again.
+ */
+
+static inline const uint8_t *
+trk_json_plain(const uint8_t *p, const uint8_t *end)
+{
+    uint64_t  w, hit;
+
+    while (end - p >= 8) {
+        memcpy(&w, p, 8);
+
+        hit = (w - 0x2020202020202020ULL)
+              | ((w ^ 0x2222222222222222ULL) - 0x0101010101010101ULL)
+              | ((w ^ 0x5C5C5C5C5C5C5C5CULL) - 0x0101010101010101ULL)
+              | w;
+
+        if (hit & 0x8080808080808080ULL) {
+            break;
+        }
+
+        p += 8;
+    }
+
+    while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') {
+        p++;
+    }
+
+    return p;
+}
+
+
+static int
+trk_json_escape(trk_json_scan_t *s)
+{
+    int             i;
+    const uint8_t  *start;
+
+    start = s->p++;
+
+    if (s->p == s->end) {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    switch (*s->p++) {
+
+    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r':
+    case 't':
+        return TRK_OK;
+
+    case 'u':
+        for (i = 0; i < 4; i++, s->p++) {
+
+            if (s->p == s->end
+                || !(trk_json_digit(*s->p)
+                     || (uint8_t) ((*s->p | 0x20) - 'a') <= 5))
+            {
+                return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+            }
+        }
+
+        return TRK_OK;
+
+    default:
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, start);
+    }
+}
+
+
+static int
+trk_json_open(trk_json_scan_t *s, trk_json_type_t type, uint32_t *index)
+{
+    int  rc;
+
+    if (s->depth == TRK_JSON_MAX_DEPTH) {
+        return trk_json_fail(s, TRK_ERR_TOO_DEEP, s->p);
+    }
+
+    rc = trk_json_node(s, type, index);
+
+    if (rc == TRK_OK) {
+        s->depth++;
+        s->p++;
+        trk_json_space(s);
+    }
+
+    return rc;
+}
+
+
+static int
+trk_json_array(trk_json_scan_t *s)
+{
+    int       rc;
+    uint32_t  index;
+
+    rc = trk_json_open(s, TRK_JSON_ARRAY, &index);
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    if (s->p < s->end && *s->p == ']') {
+        goto done;
+    }
+
+    for ( ;; ) {
+
+        rc = trk_json_value(s);
+
+        if (rc != TRK_OK) {
+            return rc;
+        }
+
+        trk_json_space(s);
+
+        if (s->p < s->end && *s->p == ']') {
+            break;
+        }
+
+        if (s->p == s->end || *s->p != ',') {
+            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+        }
+
+        s->p++;
+        trk_json_space(s);
+    }
+
+done:
+
+    s->p++;
+    s->depth--;
+    trk_json_close(s, index);
+
+    return TRK_OK;
+}
+
+
+static int
+trk_json_object(trk_json_scan_t *s)
+{
+    int       rc;
+    uint8_t   flags;
+    uint32_t  index, name, n, names[TRK_JSON_SMALL];
+
+    rc = trk_json_open(s, TRK_JSON_OBJECT, &index);
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    n = 0;
+    flags = 0;
+
+    if (s->p < s->end && *s->p == '}') {
+        goto done;
+    }
+
+    for ( ;; ) {
+
+        rc = trk_json_name(s, &name);
+
+        if (rc != TRK_OK) {
+            return rc;
+        }
+
+        if (n < TRK_JSON_SMALL) {
+            names[n] = name;
+        }
+
+        n++;
+        flags |= s->json->nodes[name].flags;
+
+        rc = trk_json_value(s);
+
+        if (rc != TRK_OK) {
+            return rc;
+        }
+
+        trk_json_space(s);
+
+        if (s->p < s->end && *s->p == '}') {
+            break;
+        }
+
+        if (s->p == s->end || *s->p != ',') {
+            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+        }
+
+        s->p++;
+        trk_json_space(s);
+    }
+
+done:
+
+    s->p++;
+    s->depth--;
+    trk_json_close(s, index);
+
+    if (n > TRK_JSON_SMALL || (flags & TRK_JSON_ESCAPED)) {
+        return trk_json_duplicates(s, index, n);
+    }
+
+    return trk_json_duplicates_small(s, names, n);
+}
+
+
+/* A member's name and the colon after it. */
+
+static int
+trk_json_name(trk_json_scan_t *s, uint32_t *index)
+{
+    int  rc;
+
+    if (s->p == s->end || *s->p != '"') {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    *index = s->json->nnodes;
+    rc = trk_json_scan_string(s);
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    trk_json_space(s);
+
+    if (s->p == s->end || *s->p != ':') {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    s->p++;
+    trk_json_space(s);
+
+    return TRK_OK;
+}
+
+
+static int
+trk_json_duplicates_small(trk_json_scan_t *s, const uint32_t *names,
+    uint32_t n)
+{
+    uint32_t                i, k;
+    const uint8_t          *text;
+    const trk_json_node_t  *a, *b;
+
+    text = s->json->p;
+
+    for (i = 1; i < n; i++) {
+        a = &s->json->nodes[names[i]];
+
+        for (k = 0; k < i; k++) {
+            b = &s->json->nodes[names[k]];
+
+            if (a->len == b->len
+                && memcmp(text + a->off, text + b->off, a->len) == 0)
+            {
+                return trk_json_fail(s, TRK_ERR_DUPLICATE_KEY,
+                                     text + a->off);
+            }
+        }
+    }
+
+    return TRK_OK;
+}
+
+
+/* Names are compared as they read once decoded: "a" equals "\u0061". */
+
+static int
+trk_json_duplicates(trk_json_scan_t *s, uint32_t object, uint32_t n)
+{
+    uint32_t     i, name, end;
+    trk_str_t   *names;
+    trk_json_t  *json;
+
+    json = s->json;
+
+    if (n > json->names_cap) {
+
+        names = realloc(json->names, n * sizeof(*names));
+        if (names == NULL) {
+            return TRK_NOMEM;
+        }
+
+        json->names = names;
+        json->names_cap = n;
+    }
+
+    /* room for all of them first: the views must not move */
+
+    trk_buf_reset(&json->decoded, SIZE_MAX);
+
+    if (trk_buf_reserve(&json->decoded, json->nodes[object].len) == NULL) {
+        return TRK_NOMEM;
+    }
+
+    end = json->nodes[object].next;
+
+    for (i = 0, name = object + 1; name < end;
+         i++, name = json->nodes[name + 1].next)
+    {
+        json->names[i] = trk_json_raw(json, name);
+
+        if (json->nodes[name].flags & TRK_JSON_ESCAPED) {
+            json->names[i].p = json->decoded.p + json->decoded.n;
+            trk_json_decode(&json->decoded, trk_json_raw(json, name));
+            json->names[i].n = (size_t) (json->decoded.p + json->decoded.n
+                                         - json->names[i].p);
+        }
+    }
+
+    qsort(json->names, n, sizeof(*json->names), trk_json_name_cmp);
+
+    for (i = 1; i < n; i++) {
+        if (trk_str_eq(json->names[i - 1], json->names[i])) {
+            return trk_json_fail(s, TRK_ERR_DUPLICATE_KEY,
+                                 json->p + json->nodes[object].off);
+        }
+    }
+
+    return TRK_OK;
+}
+
+
+static int
+trk_json_name_cmp(const void *one, const void *two)
+{
+    const trk_str_t  *a, *b;
+
+    a = one;
+    b = two;
+
+    return trk_str_cmp(*a, *b);
+}
+
+
+trk_str_t
+trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf)
+{
+    trk_str_t  raw;
+
+    raw = trk_json_raw(json, i);
+
+    if (!(json->nodes[i].flags & TRK_JSON_ESCAPED)) {
+        return raw;
+    }
+
+    trk_buf_reset(buf, SIZE_MAX);
+    trk_json_decode(buf, raw);
+
+    if (buf->failed) {
+        return trk_null;
+    }
+
+    return trk_str_of(buf->p, buf->n);
+}
+
+
+/* The decoded text is never longer than the escaped one. */
+
+static void
+trk_json_decode(trk_buf_t *buf, trk_str_t raw)
+{
+    uint8_t        *dst;
+    const uint8_t  *p, *end;
+
+    dst = trk_buf_reserve(buf, raw.n);
+
+    if (dst == NULL) {
+        return;
+    }
+
+    for (p = raw.p, end = raw.p + raw.n; p < end; /* void */ ) {
+
+        if (*p != '\\') {
+            *dst++ = *p++;
+
+        } else if (p[1] == 'u') {
+            dst += trk_utf8_put(dst, trk_json_code_point(&p, end));
+
+        } else {
+            *dst++ = trk_json_unescape(p[1]);
+            p += 2;
+        }
+    }
+
+    buf->n = (size_t) (dst - buf->p);
+}
+
+
+static uint8_t
+trk_json_unescape(uint8_t c)
+{
+    switch (c) {
+
+    case 'b':
+        return '\b';
+
+    case 'f':
+        return '\f';
+
+    case 'n':
+        return '\n';
+
+    case 'r':
+        return '\r';
+
+    case 't':
+        return '\t';
+
+    default:
+        return c;
+    }
+}
+
+
+/* Of the escape "\uXXXX", or of two that make a surrogate pair, at *p, which
+ * is moved behind.  A surrogate alone is U+FFFD. */
+
+static uint32_t
+trk_json_code_point(const uint8_t **p, const uint8_t *end)
+{
+    uint32_t  cp, low;
+
+    cp = trk_json_hex4(*p + 2);
+    *p += 6;
+
+    if (cp < 0xD800 || cp > 0xDFFF) {
+        return cp;
+    }
+
+    if (cp <= 0xDBFF && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u') {
+
+        low = trk_json_hex4(*p + 2);
+
+        if (low >= 0xDC00 && low <= 0xDFFF) {
+            *p += 6;
+            return 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
+        }
+    }
+
+    return 0xFFFD;
+}
+
+
+static uint32_t
+trk_json_hex4(const uint8_t *p)
+{
+    int       i;
+    uint32_t  v;
+
+    for (i = 0, v = 0; i < 4; i++) {
+        v = v << 4 | (p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+    }
+
+    return v;
+}
+
+
+uint32_t
+trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name)
+{
+    uint32_t  k, end;
+
+    end = json->nodes[i].next;
+
+    for (k = i + 1; k < end; k = json->nodes[k + 1].next) {
+        if (trk_str_eq(trk_json_string(json, k, &json->decoded), name)) {
+            return k + 1;
+        }
+    }
+
+    return 0;
+}
+
+
+uint32_t
+trk_json_count(const trk_json_t *json, uint32_t i)
+{
+    uint32_t  k, n;
+
+    n = 0;
+
+    for (k = i + 1; k < json->nodes[i].next; k = json->nodes[k].next) {
+        n++;
+    }
+
+    return json->nodes[i].type == TRK_JSON_OBJECT ? n / 2 : n;
+}
+
+
+size_t
+trk_json_length(const trk_json_t *json, uint32_t i)
+{
+    size_t          n;
+    trk_str_t       raw;
+    const uint8_t  *p, *end;
+
+    raw = trk_json_raw(json, i);
+
+    if (json->nodes[i].flags == 0) {
+        return raw.n;
+    }
+
+    for (n = 0, p = raw.p, end = raw.p + raw.n; p < end; n++) {
+
+        if (*p != '\\') {
+            p += trk_utf8_next(p, (size_t) (end - p));
+
+        } else if (p[1] == 'u') {
+            (void) trk_json_code_point(&p, end);
+
+        } else {
+            p += 2;
+        }
+    }
+
+    return n;
+}

@@ -1,0 +1,176 @@
+/*
+ * JSON numbers as machine numbers.  See trk_json.h, which declares these.
+ */
+
+#include "trk_json.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+
+#define TRK_EXPONENT_MAX  100000000     /* beyond any text's digits */
+
+
+/* A number's text taken apart: 0.DIGITS times ten to the power of point. */
+typedef struct {
+    const uint8_t  *p;          /* mantissa, may have a dot inside */
+    int64_t         point;
+    int64_t         ndigits;    /* first to last digit that is not 0 */
+    int             negative;
+} trk_decimal_t;
+
+
+static void trk_decimal_parse(trk_str_t text, trk_decimal_t *d);
+static int64_t trk_decimal_exponent(const uint8_t *p, const uint8_t *end);
+
+
+int
+trk_number_int64(trk_str_t text, int64_t *v)
+{
+    int64_t         i;
+    uint64_t        u, max;
+    trk_decimal_t   d;
+    const uint8_t  *p;
+
+    trk_decimal_parse(text, &d);
+
+    if (d.ndigits == 0) {
+        *v = 0;
+        return TRK_OK;
+    }
+
+    if (d.point < d.ndigits) {
+        return TRK_INVALID;
+    }
+
+    *v = d.negative ? INT64_MIN : INT64_MAX;
+
+    if (d.point > 19) {
+        return TRK_LIMIT;
+    }
+
+    for (u = 0, i = 0, p = d.p; i < d.point; i++) {
+
+        u *= 10;
+
+        if (i < d.ndigits) {
+            p += *p == '.';
+            u += *p++ - '0';
+        }
+    }
+
+    /* 19 digits fit in 64 bits without a sign */
+
+    max = d.negative ? (uint64_t) INT64_MAX + 1 : INT64_MAX;
+
+    if (u > max) {
+        return TRK_LIMIT;
+    }
+
+    *v = d.negative ? (int64_t) (0 - u) : (int64_t) u;
+
+    return TRK_OK;
+}
+
+
+static void
+trk_decimal_parse(trk_str_t text, trk_decimal_t *d)
+{
+    int             seen_dot;
+    int64_t         n;
+    const uint8_t  *p, *end;
+
+    memset(d, 0, sizeof(*d));
+
+    p = text.p;
+    end = text.p + text.n;
+
+    if (*p == '-') {
+        d->negative = 1;
+        p++;
+    }
+
+    /* n counts digits from the first that is not 0 */
+
+    for (n = 0, seen_dot = 0; p < end && (*p | 0x20) != 'e'; p++) {
+
+        if (*p == '.') {
+            seen_dot = 1;
+            continue;
+        }
+
+        if (*p != '0' || n > 0) {
+
+            if (n++ == 0) {
+                d->p = p;
+            }
+
+            if (*p != '0') {
+                d->ndigits = n;
+            }
+
+            d->point += !seen_dot;
+
+        } else {
+            d->point -= seen_dot;
+        }
+    }
+
+    d->point += trk_decimal_exponent(p, end);
+}
+
+
+static int64_t
+trk_decimal_exponent(const uint8_t *p, const uint8_t *end)
+{
+    int      negative;
+    int64_t  e;
+
+    if (p == end) {
+        return 0;
+    }
+
+    p++;
+    negative = *p == '-';
+
+    if (*p == '-' || *p == '+') {
+        p++;
+    }
+
+    for (e = 0; p < end && e < TRK_EXPONENT_MAX; p++) {
+        e = e * 10 + (*p - '0');
+    }
+
+    return negative ? -e : e;
+}
+
+
+/* strtod() is exact; it wants a NUL, which text in a body does not have.
+ * Nothing in nginx or the loader leaves the "C" locale. */
+
+int
+trk_number_double(trk_str_t text, double *v)
+{
+    char  small[64], *copy;
+
+    copy = small;
+
+    if (text.n >= sizeof(small)) {
+
+        copy = malloc(text.n + 1);
+        if (copy == NULL) {
+            return TRK_NOMEM;
+        }
+    }
+
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = '\0';
+
+    *v = strtod(copy, NULL);
+
+    if (copy != small) {
+        free(copy);
+    }
+
+    return isinf(*v) ? TRK_LIMIT : TRK_OK;
+}
