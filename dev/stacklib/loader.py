@@ -1,0 +1,32 @@
+"""The loader, and the migrations that go before it."""
+
+from __future__ import annotations
+
+import os
+
+from . import core
+from .clickhouse import ClickHouse
+from .kafka import Kafka
+from .postgres import Postgres
+
+PROGRAM = core.BUILD / "track-loader"
+
+
+class Loader(core.Part):
+    name = "loader"
+    ports = ("loader",)
+
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.port('loader')}"
+
+    def prepare(self) -> None:
+        core.need_file(PROGRAM)
+
+    def spawn(self) -> None:
+        self.process.spawn([PROGRAM, "-c", self.dir / "loader.conf"])
+
+    def answers(self) -> bool:
+        return core.http_answers(self.url() + "/health")
+
+    def env(self) -> dict[str, str]:
+        return {"LOADER_URL": self.url()}
