@@ -39,9 +39,8 @@ class ClickHouse(core.Part):
     def answers(self) -> bool:
         return core.http_answers(self.url() + "/ping")
 
-    def await_answer(self) -> None:
-        if self.stack.clickhouse_url is None:
-            super().await_answer()
+    def ready(self, since: float) -> bool:
+        return self.stack.clickhouse_url is not None or super().ready(since)
 
     def env(self) -> dict[str, str]:
         return {"CLICKHOUSE_URL": self.url()}

@@ -169,6 +169,13 @@ class Process:
         pid, started = self._recorded()
         return pid if pid and start_time(pid) == started else None
 
+    def await_reaped(self) -> None:
+        """Waits until a dead process has left the process table, too, which is
+        up to who adopted it. (PostgreSQL takes a zombie for a running server.)
+        """
+        pid, _ = self._recorded()
+        wait_until(lambda: not pid or (stat_fields(pid) or "?")[0] != "Z", 10)
+
     def _recorded(self) -> tuple[int, str]:
         try:
             pid, started = self.record.read_text().split()
@@ -371,20 +378,18 @@ class Part:
         self.spawn()
         return True
 
-    def await_answer(self) -> None:
-        """Waits until it answers; raises when it died or took too long."""
-        dead = [False]
-
-        def done() -> bool:
-            dead[0] = self.process.pid() is None
-            return dead[0] or self.answers()
-
-        if not wait_until(done, self.patience) or dead[0]:
-            how = "ended at once" if dead[0] else \
-                  f"does not answer after {self.patience:.0f} s"
-            raise StackError(f"{self.name} {how}; its log {self.process.log} "
-                             f"ends with:\n{self.process.tail(12)}")
-        self.settle()
+    def ready(self, since: float) -> bool:
+        """Does it answer, started at `since`? Raises when it died or is late."""
+        alive = self.process.pid() is not None
+        if alive and self.answers():
+            self.settle()
+            return True
+        if alive and time.monotonic() - since < self.patience:
+            return False
+        how = "ended" if not alive else \
+              f"does not answer after {self.patience:.0f} s"
+        raise StackError(f"{self.name} {how}; its log {self.process.log} "
+                         f"ends with:\n{self.process.tail(12)}")
 
     def stop(self) -> bool:
         return self.process.stop(self.stop_signal, self.patience)

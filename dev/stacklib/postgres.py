@@ -39,6 +39,7 @@ class Postgres(core.Part):
         (home / "new").rename(self.cluster)
 
     def spawn(self) -> None:
+        self.process.await_reaped()
         self.process.spawn(
             [BIN / "postgres", "-D", self.cluster,
              "-p", str(self.stack.port("postgres")),
