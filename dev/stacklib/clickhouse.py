@@ -15,6 +15,13 @@ class ClickHouse(core.Part):
         return self.stack.clickhouse_url or \
             f"http://127.0.0.1:{self.stack.port('clickhouse')}"
 
+    def runs(self) -> bool:
+        return self.stack.clickhouse_url is not None or super().runs()
+
+    def where(self) -> str:
+        return f"at {self.stack.clickhouse_url}" \
+            if self.stack.clickhouse_url else super().where()
+
     def begin(self) -> bool:
         if self.stack.clickhouse_url is None:
             return super().begin()

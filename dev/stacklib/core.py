@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import signal
 import socket
 import subprocess
@@ -77,6 +78,9 @@ def render(template: pathlib.Path, target: pathlib.Path,
     text = template.read_text()
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))
+    left = re.search("@[A-Z_]+@", text)
+    if left:
+        raise StackError(f"{template} uses {left[0]}, which nothing fills in")
     write_atomically(target, text)
 
 
@@ -365,6 +369,14 @@ class Part:
     def env(self) -> dict[str, str]:
         """The shell assignments that it adds to `dev/stack env`."""
         return {}
+
+    def runs(self) -> bool:
+        """Is it there, whether or not it answers?"""
+        return self.process.pid() is not None
+
+    def where(self) -> str:
+        ports = " ".join(str(self.stack.port(port)) for port in self.ports)
+        return f"pid {self.process.pid()}, port {ports}"
 
     def begin(self) -> bool:
         """Starts it unless it runs; does not wait. False if it ran already."""

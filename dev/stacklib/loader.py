@@ -22,6 +22,13 @@ class Loader(core.Part):
     def prepare(self) -> None:
         core.need_file(PROGRAM)
 
+    def migrate(self) -> None:
+        """Applies what is pending and creates the topics."""
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.prepare()
+        core.run([PROGRAM, "migrate", "-c", self.dir / "loader.conf"],
+                 "track-loader migrate", cwd=self.dir)
+
     def spawn(self) -> None:
         self.process.spawn([PROGRAM, "-c", self.dir / "loader.conf"])
 
