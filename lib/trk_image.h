@@ -62,8 +62,8 @@ typedef struct {
 } trk_image_field_t;
 
 
-/* Compiles a finished schema into out (appended).  TRK_OK, TRK_NOMEM,
- * TRK_LIMIT: over out->max or 4 GiB. */
+/* Compiles a finished schema into out, which must be empty.  TRK_OK;
+ * TRK_NOMEM; TRK_LIMIT: over out->max or 4 GiB. */
 TRK_MUSTCHECK int trk_image_build(const trk_schema_t *schema, trk_buf_t *out);
 
 /* TRK_OK: the n bytes at p (8-byte aligned) are an image of this layout,

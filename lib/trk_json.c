@@ -93,6 +93,7 @@ trk_json_parse(trk_json_t *json, const uint8_t *p, size_t n)
     json->p = p;
     json->n = n;
     json->nnodes = 0;
+    json->escaped = 0;
     json->error = TRK_ERR_NONE;
     json->offset = 0;
 
@@ -113,6 +114,16 @@ trk_json_parse(trk_json_t *json, const uint8_t *p, size_t n)
 
     if (s.p != s.end) {
         return trk_json_fail(&s, TRK_ERR_MALFORMED_JSON, s.p);
+    }
+
+    /* from here on, looking for a member cannot fail */
+
+    trk_buf_reset(&json->decoded, SIZE_MAX);
+
+    if (json->escaped > 0
+        && trk_buf_reserve(&json->decoded, json->escaped) == NULL)
+    {
+        return TRK_NOMEM;
     }
 
     return TRK_OK;
@@ -360,6 +371,12 @@ trk_json_scan_string(trk_json_scan_t *s)
     s->p++;
     trk_json_close(s, index);
     s->json->nodes[index].flags = flags;
+
+    if ((flags & TRK_JSON_ESCAPED)
+        && s->json->nodes[index].len > s->json->escaped)
+    {
+        s->json->escaped = s->json->nodes[index].len;
+    }
 
     return TRK_OK;
 }

@@ -56,6 +56,8 @@ typedef struct {
     trk_str_t        *names;    /* owned scratch: names of a big object */
     uint32_t          names_cap;
     trk_buf_t         decoded;  /* owned scratch: its names with escapes */
+    uint32_t          escaped;  /* bytes of the longest text of a string
+                                   with escapes: room to decode any */
     trk_error_code_t  error;    /* after TRK_INVALID */
     size_t            offset;   /* in bytes, where it was found */
 } trk_json_t;
@@ -92,11 +94,12 @@ trk_json_raw(const trk_json_t *json, uint32_t i)
 }
 
 /* String i decoded.  Without escapes a view of the text; else it is written
- * to buf (reset first), and the view is of that.  {NULL, 0} on TRK_NOMEM or
- * TRK_LIMIT, which buf->failed tells from an empty string. */
+ * to buf (reset first), and the view is of that.  {NULL, 0} with buf->failed
+ * set on TRK_NOMEM or TRK_LIMIT: never if buf has room for json->escaped. */
 trk_str_t trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf);
 
-/* Index of the value of member `name` of object i; 0 if there is none. */
+/* Index of the value of member `name` of object i; 0 if there is none.
+ * Overwrites json->decoded, which name must not lie in. */
 uint32_t trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name);
 
 /* Number of elements of array i, or of members of object i. */
@@ -116,6 +119,11 @@ TRK_MUSTCHECK int trk_number_int64(trk_str_t text, int64_t *v);
 /* A JSON number's text as the nearest double.  TRK_LIMIT: overflows; *v is
  * then +-HUGE_VAL.  TRK_NOMEM. */
 TRK_MUSTCHECK int trk_number_double(trk_str_t text, double *v);
+
+/* Node i as a time in milliseconds since the epoch: an RFC 3339 string or an
+ * integer, within TRK_TIME_MIN..MAX.  TRK_INVALID. */
+TRK_MUSTCHECK int trk_json_time(const trk_json_t *json, uint32_t i,
+    int64_t *ms);
 
 
 #endif /* TRK_JSON_H */

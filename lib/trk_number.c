@@ -1,8 +1,10 @@
 /*
- * JSON numbers as machine numbers.  See trk_json.h, which declares these.
+ * JSON numbers as machine numbers and times.  See trk_json.h, which declares
+ * these.
  */
 
 #include "trk_json.h"
+#include "trk_time.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -173,4 +175,24 @@ trk_number_double(trk_str_t text, double *v)
     }
 
     return isinf(*v) ? TRK_LIMIT : TRK_OK;
+}
+
+
+int
+trk_json_time(const trk_json_t *json, uint32_t i, int64_t *ms)
+{
+    switch (json->nodes[i].type) {
+
+    case TRK_JSON_STRING:
+        return trk_time_parse(trk_json_raw(json, i), ms) == TRK_OK
+               ? TRK_OK : TRK_INVALID;
+
+    case TRK_JSON_NUMBER:
+        return trk_number_int64(trk_json_text(json, i), ms) == TRK_OK
+               && *ms >= TRK_TIME_MIN && *ms <= TRK_TIME_MAX
+               ? TRK_OK : TRK_INVALID;
+
+    default:
+        return TRK_INVALID;
+    }
 }

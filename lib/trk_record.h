@@ -59,6 +59,7 @@ typedef struct {
     uint32_t    edge;
     uint32_t    fields;         /* object */
     uint32_t    context;        /* object */
+    uint8_t     has_event_id;   /* always 1 after TRK_OK */
     uint8_t     has_timestamp;
     uint8_t     has_received_at;
     uint8_t     has_sent_at;

@@ -26,13 +26,16 @@
 #define TRK_ID_MAX            256   /* bytes of user_id and its kin */
 
 
+#define TRK_WANTED_OBJECT     32    /* beside the values of trk_data_type_t */
+
+
 typedef struct {
     trk_error_code_t  code;
-    trk_str_t         field;    /* as written in the body, e.g. price; for
-                                   fields of the schema that are missing, in
-                                   the image; {NULL, 0}: the event itself */
-    uint8_t           prefix;   /* field lies in: 0 the event, 1 context */
-    uint8_t           wanted;   /* trk_data_type_t of a schema field, or 0 */
+    trk_str_t         field;    /* name as written in the body, escapes and
+                                   all; of a missing field, in the image;
+                                   {NULL, 0}: the event as a whole */
+    uint8_t           in_context;   /* the name is one of context's members */
+    uint8_t           wanted;   /* of wrong_type: what it should be */
 } trk_violation_t;
 
 /* Members are node indices into req->json; 0 is absent (or null, or ""). */
@@ -72,7 +75,9 @@ typedef struct {
     uint8_t           has_sent_at;
     int64_t           sent_at;          /* the batch's, ms */
     trk_buf_t         scratch;          /* decoded names */
-    trk_error_code_t  error;            /* after TRK_INVALID, TRK_LIMIT */
+    trk_buf_t         seen;             /* a byte per field of a type */
+    int               failed;           /* TRK_NOMEM on the way */
+    trk_error_code_t  error;            /* after TRK_INVALID */
     size_t            offset;           /* of a JSON error, else SIZE_MAX */
 } trk_request_t;
 

@@ -13,6 +13,10 @@
 #define TRK_TIME_MIN   (-62167219200000LL)      /* 0000-01-01T00:00:00.000Z */
 #define TRK_TIME_MAX   253402300799999LL        /* 9999-12-31T23:59:59.999Z */
 
+/* What a ClickHouse DateTime64(3) column holds: years 1900 to 2299. */
+#define TRK_TIME_COLUMN_MIN  (-2208988800000LL)
+#define TRK_TIME_COLUMN_MAX  10413791999999LL
+
 #define TRK_TIME_LEN   24       /* "2025-05-03T10:00:00.000Z" */
 
 
