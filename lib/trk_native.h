@@ -44,11 +44,13 @@ typedef struct {
     trk_buf_t   keys;       /* as on the wire: length, bytes */
     uint32_t   *offs;       /* key -> offset of its bytes in keys */
     uint32_t   *lens;
-    uint32_t    nkeys;
+    uint32_t    nkeys;      /* without number 0 */
     uint32_t    cap;
+    uint32_t   *hashes;     /* key -> hash */
     uint32_t   *slots;      /* hash -> key; 0: free */
     uint32_t    mask;
     uint32_t    last;       /* the key found last: neighbours are alike */
+    uint64_t    seed;
 } trk_native_dict_t;
 
 typedef struct {
@@ -61,13 +63,16 @@ typedef struct {
     trk_buf_t          index;   /* _MAP: uint32_t key of each element */
     trk_native_dict_t  dict;    /* LC and _MAP */
     uint64_t           elements;
-    int                failed;  /* 0, TRK_NOMEM or TRK_LIMIT; sticky */
+    int                failed;  /* 0, TRK_NOMEM or TRK_LIMIT; of dict; sticky */
 } trk_native_t;
 
 
 /* Zeroed memory is not a column: init first.  max bounds each of its
- * buffers, in bytes. */
-void trk_native_init(trk_native_t *col, trk_native_type_t type, size_t max);
+ * buffers, in bytes, at most 1 GiB.  seed: any random number; senders choose
+ * the strings of low-cardinality columns, and must not be able to choose
+ * ones that collide.  What is written does not depend on it. */
+void trk_native_init(trk_native_t *col, trk_native_type_t type, size_t max,
+    uint64_t seed);
 void trk_native_free(trk_native_t *col);
 
 /* Empties the column for another block; memory beyond `keep` bytes a buffer
@@ -81,7 +86,7 @@ const char *trk_native_type_name(trk_native_type_t type);
 /*
  * Puts a value at `row`, which must not be below col->rows.  Which of them a
  * column takes is said by its type; a value is never converted.  Failure
- * shows in col->failed, after which the column is good for reset only.
+ * shows in trk_native_failed(), after which the column is good for reset only.
  */
 void trk_native_put_string(trk_native_t *col, size_t row, trk_str_t s);
 void trk_native_put_int(trk_native_t *col, size_t row, int64_t v);
@@ -94,6 +99,9 @@ void trk_native_put_row(trk_native_t *col, size_t row);
 void trk_native_put_element(trk_native_t *col, trk_str_t s);
 void trk_native_put_pair(trk_native_t *col, trk_str_t key, trk_str_t value);
 
+/* TRK_OK, TRK_NOMEM or TRK_LIMIT: of any of its parts. */
+TRK_MUSTCHECK int trk_native_failed(const trk_native_t *col);
+
 /* Memory in use, in bytes. */
 size_t trk_native_size(const trk_native_t *col);
 
@@ -101,7 +109,7 @@ size_t trk_native_size(const trk_native_t *col);
 /*
  * The wire.  A block is trk_native_write_head() followed by as many
  * trk_native_write(): each fills its column up to `rows` and appends it.
- * Failure shows in out->failed or col->failed.
+ * Failure shows in out->failed or trk_native_failed().
  */
 void trk_native_write_head(trk_buf_t *out, size_t columns, size_t rows);
 void trk_native_write(trk_buf_t *out, trk_native_t *col, trk_str_t name,
