@@ -144,27 +144,23 @@ $$;
 CREATE OR REPLACE FUNCTION public.track_refuse_data_type(data_type text)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    said   text := btrim(lower(data_type));
     meant  text;
 BEGIN
     meant := CASE
-        WHEN lower(data_type) ~ '^(text|str|string|varchar|char|uuid|enum)'
-             THEN 'string'
-        WHEN lower(data_type) ~ '(int|serial|long)'             THEN 'int'
-        WHEN lower(data_type) ~ '^(float|double|real|num|deci)' THEN 'float'
-        WHEN lower(data_type) ~ '^bool'                         THEN 'bool'
-        WHEN lower(data_type) ~ '^(timestamp|date|time)'        THEN 'timestamp'
-        WHEN lower(data_type) ~ '^(json|object|map)'            THEN 'json'
-        WHEN lower(data_type) ~ '^(array|list)'                 THEN 'string[]'
+        WHEN said ~ '(\[\]$|^array|^list)'                  THEN 'string[]'
+        WHEN said ~ '^(string|str|text|varchar|char|uuid)'  THEN 'string'
+        WHEN said ~ '^(big|small|tiny|u)?(int|serial|long)' THEN 'int'
+        WHEN said ~ '^(float|double|real|num|decimal)'      THEN 'float'
+        WHEN said ~ '^bool'                                 THEN 'bool'
+        WHEN said ~ '^(timestamp|datetime|date|time)'       THEN 'timestamp'
+        WHEN said ~ '^(json|object|map)'                    THEN 'json'
     END;
-
-    IF lower(data_type) ~ '(\[\]|array)' THEN
-        meant := 'string[]';
-    END IF;
 
     RAISE check_violation USING
         MESSAGE = format('unknown data_type "%s"', left(data_type, 40)),
-        HINT = coalesce(format('Did you mean ''%s''? ', meant), '')
-               || 'There are: string, int, float, bool, timestamp, string[],'
+        HINT = coalesce('Did you mean ''' || meant || '''? ', '') ||
+               'There are: string, int, float, bool, timestamp, string[],'
                   ' json.',
         TABLE = 'event_fields', COLUMN = 'data_type',
         CONSTRAINT = 'event_fields_data_type_check';
