@@ -5,10 +5,10 @@
  *     clickhouse-embedded DIR CONF
  *
  * DIR holds the data, CONF is a server configuration (conf.xml.in beside this
- * file).  libchdb carries ClickHouse's own HTTP and TCP servers, but starts them
- * only from what it runs as `clickhouse local`; so that is what is run, with a
- * last query that reads from a pipe until SIGTERM or SIGINT closes its other
- * end.  The query then ends, and with it the server, in good order.
+ * file).  libchdb carries ClickHouse's own HTTP and TCP servers, but starts
+ * them only from what it runs as `clickhouse local`; so that is what is run,
+ * with a last query that reads from a pipe until SIGTERM or SIGINT closes its
+ * other end.  The query then ends, and with it the server, in good order.
  *
  * Two threads: main belongs to ClickHouse, the other one waits for signals and
  * touches nothing but the pipe.  No header comes with the library: what is
