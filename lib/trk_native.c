@@ -348,10 +348,16 @@ trk_native_varint(trk_buf_t *out, uint64_t v)
 
 
 size_t
-trk_native_size(const trk_native_t *col)
+trk_native_size(const trk_native_t *col, size_t rows)
 {
+    size_t  row;
+
+    row = trk_native_width(col->type) + (size_t) trk_native_nullable(col->type);
+    row = row ? row : sizeof(uint64_t);
+
     return col->data.n + col->nulls.n + col->ends.n + col->index.n
-           + col->dict.keys.n + (size_t) col->dict.cap * 5 * sizeof(uint32_t);
+           + col->dict.keys.n + (size_t) col->dict.cap * 5 * sizeof(uint32_t)
+           + (rows - col->rows) * row;
 }
 
 

@@ -102,8 +102,8 @@ void trk_native_put_pair(trk_native_t *col, trk_str_t key, trk_str_t value);
 /* TRK_OK, TRK_NOMEM or TRK_LIMIT: of any of its parts. */
 TRK_MUSTCHECK int trk_native_failed(const trk_native_t *col);
 
-/* Memory in use, in bytes. */
-size_t trk_native_size(const trk_native_t *col);
+/* Bytes in use, with what the defaults up to `rows` will take. */
+size_t trk_native_size(const trk_native_t *col, size_t rows);
 
 
 /*

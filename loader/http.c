@@ -81,7 +81,6 @@ loader_http_start(loader_http_t **http, const loader_conf_t *conf,
                     (unsigned) LOADER_HTTP_CONNECTIONS,
                     MHD_OPTION_CONNECTION_TIMEOUT,
                     (unsigned) LOADER_HTTP_TIMEOUT,
-                    MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
                     MHD_OPTION_END);
     freeaddrinfo(ai);
 
