@@ -33,7 +33,11 @@ class Loader(core.Part):
         self.process.spawn([PROGRAM, "-c", self.dir / "loader.conf"])
 
     def answers(self) -> bool:
-        return core.http_answers(self.url() + "/health")
+        """Ready, if all that it needs runs; else it is enough that it lives."""
+        complete = all(part(self.stack).runs()
+                       for part in (Postgres, Kafka, ClickHouse))
+        return core.http_answers(self.url() + ("/readyz" if complete else
+                                               "/healthz"))
 
     def env(self) -> dict[str, str]:
         return {"LOADER_URL": self.url()}
