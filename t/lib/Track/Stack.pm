@@ -62,6 +62,16 @@ sub start {
 }
 
 
+# start() in the background: the pid of dev/stack.
+sub begin_start {
+    my ($self, @parts) = @_;
+
+    $self->{used} = 1;
+    delete $self->{env};
+    return background('/dev/null', $self->command('start', @parts));
+}
+
+
 sub stop {
     my ($self, @parts) = @_;
 

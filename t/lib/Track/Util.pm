@@ -134,7 +134,11 @@ sub background {
     open my $out, '>>', $log or die "cannot write $log: $!\n";
 
     my $pid = _spawn($option, $in, $out, $out, @command);
-    at_end(sub { kill 'KILL', -$pid; waitpid $pid, 0 });
+    at_end(sub {
+        return if waitpid($pid, POSIX::WNOHANG()) != 0;
+        kill 'KILL', -$pid;
+        waitpid $pid, 0;
+    });
 
     return $pid;
 }
