@@ -40,6 +40,10 @@ loader_clickhouse_t *loader_clickhouse_create(const loader_conf_t *conf);
 void loader_clickhouse_free(loader_clickhouse_t *ch);
 
 
+/* Appends s as it must stand in a URL's query. */
+void loader_clickhouse_escape(trk_buf_t *out, trk_str_t s);
+
+
 /*
  * Sends sql and waits.  params is appended to the URL ("&name=value…",
  * escaped by the caller) or NULL; timeout in ms.  TRK_OK: the answer is
