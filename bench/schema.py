@@ -1,0 +1,149 @@
+"""COMMIT in PostgreSQL to enforced in every nginx worker, in milliseconds.
+
+A connection to each worker asks, as fast as answers come, for the verdict on an
+event of a type that does not exist yet; another session commits that type. The
+clock runs from sending COMMIT until the last worker has changed its verdict:
+PostgreSQL's own commit is in it, and up to 2 ms of asking.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from typing import Any
+
+import common
+
+SIZES = (10, 1000, 10_000)      # event types
+FIELDS = 20                     # of each
+WORKERS = 2
+LIMIT_S = 20.0
+
+CONF = """
+    track_postgres "@POSTGRES@";
+    track_zone track:8m;
+    track_schema_file @DIR@/schema/schema.json;
+    track_kafka_brokers 127.0.0.1:9;
+    server {
+        listen 127.0.0.1:@PORT@;
+        add_header X-Worker $pid always;
+        location = /track { track; }
+    }
+"""
+
+
+class Asker:
+    """One keep-alive connection, so one worker."""
+
+    def __init__(self) -> None:
+        self.connection = http.client.HTTPConnection(
+            "127.0.0.1", common.NGINX_PORT, timeout=LIMIT_S)
+        self.worker = ""
+
+    def knows(self, event_type: str) -> bool:
+        """Is the type defined?  The event is never accepted: its id is bad."""
+        self.connection.request(
+            "POST", "/track", json.dumps({"event_type": event_type,
+                                          "event_id": "none"}),
+            {"Content-Type": "application/json"})
+        response = self.connection.getresponse()
+        body = response.read()
+        self.worker = response.headers["X-Worker"]
+        return response.status == 422 and b"unknown_event_type" not in body
+
+    def await_type(self, event_type: str, times: list[float]) -> None:
+        """Appends the moment from which the type is enforced."""
+        end = time.monotonic() + LIMIT_S
+        while not self.knows(event_type):
+            if time.monotonic() > end:
+                return
+            time.sleep(0.001)       # leaves the cores to what is measured
+        times.append(time.monotonic())
+
+
+def askers() -> list[Asker]:
+    """One connection to each worker."""
+    found: dict[str, Asker] = {}
+    for _ in range(200):
+        asker = Asker()
+        asker.knows("none")
+        found.setdefault(asker.worker, asker)
+        if len(found) == WORKERS:
+            return list(found.values())
+    raise common.BenchError("no connection reaches one of the workers")
+
+
+def grow(psql: common.Psql, size: int) -> None:
+    """Makes it `size` event types with FIELDS fields each."""
+    psql.run(f"""
+        BEGIN;
+        INSERT INTO event_types (name) SELECT 'type_' || i
+            FROM generate_series((SELECT count(*) FROM event_types) + 1,
+                                 {size}) i;
+        INSERT INTO event_fields (event_type_id, name, data_type, required)
+            SELECT t.id, 'field_' || k, 'string', k <= 5
+            FROM event_types t, generate_series(1, {FIELDS}) k
+            WHERE NOT EXISTS (SELECT FROM event_fields f
+                              WHERE f.event_type_id = t.id);
+        COMMIT;""")
+
+
+def measure(psql: common.Psql, connections: list[Asker], name: str) -> float:
+    """Milliseconds for one change."""
+    times: list[float] = []
+    threads = [threading.Thread(target=a.await_type, args=(name, times))
+               for a in connections]
+    psql.run(f"BEGIN; INSERT INTO event_types (name) VALUES ('{name}');")
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    begin = time.monotonic()
+    psql.run("COMMIT;")
+    for thread in threads:
+        thread.join()
+    if len(times) != len(connections):
+        raise common.BenchError(f"a worker did not learn of a new type within"
+                                f" {LIMIT_S:g} s")
+    psql.run(f"DELETE FROM event_types WHERE name = '{name}';")
+    common.await_true(lambda: not any(c.knows(name) for c in connections),
+                      LIMIT_S, "a deleted type to be gone")
+    return (max(times) - begin) * 1000
+
+
+def row(size: int, times: list[float], image: int) -> dict[str, Any]:
+    return {
+        "types": size, "fields": size * FIELDS, "changes": len(times),
+        "p50 ms": common.percentile(times, 0.5),
+        "p95 ms": common.percentile(times, 0.95),
+        "max ms": max(times),
+        "image KB": image // 1024,
+    }
+
+
+def run(rounds: int) -> list[dict[str, Any]]:
+    rows = []
+    with common.stack("postgres") as env:
+        for path in sorted((common.ROOT / "migrations" / "postgres")
+                           .glob("*.sql")):
+            common.command(["psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1",
+                            "-d", env["DATABASE_URL"], "-f", path])
+        reader = env["DATABASE_URL"].replace("postgres@", "track_reader@")
+        psql = common.Psql(env["DATABASE_URL"])
+        with common.nginx(CONF.replace("@POSTGRES@", reader),
+                          WORKERS) as folder:
+            for size in SIZES:
+                grow(psql, size)
+                connections = askers()
+                common.await_true(
+                    lambda: all(c.knows(f"type_{size}") for c in connections),
+                    60, f"a schema of {size} types")
+                times = [measure(psql, connections, f"new_{size}_{n}")
+                         for n in range(rounds)]
+                image = max(p.stat().st_size for p in
+                            (folder / "schema").iterdir()
+                            if not p.name.endswith(".json"))
+                rows.append(row(size, times, image))
+        psql.close()
+    return rows
