@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from . import core
 from .clickhouse import ClickHouse
 from .kafka import Kafka
@@ -21,6 +19,15 @@ class Loader(core.Part):
 
     def prepare(self) -> None:
         core.need_file(PROGRAM)
+        core.render(core.TEMPLATES / "loader.conf.in",
+                    self.dir / "loader.conf", {
+                        "PORT": self.stack.port("loader"),
+                        "BROKERS": Kafka(self.stack).env()["KAFKA_BROKERS"],
+                        "CLICKHOUSE": ClickHouse(self.stack).url(),
+                        "POSTGRES_LOADER":
+                            Postgres(self.stack).url("track_loader"),
+                        "POSTGRES_OWNER": Postgres(self.stack).url("postgres"),
+                        "MIGRATIONS": core.ROOT / "migrations"})
 
     def migrate(self) -> None:
         """Applies what is pending and creates the topics."""

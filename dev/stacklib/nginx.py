@@ -35,8 +35,6 @@ class Nginx(core.Part):
         core.run([*self.command(), "-t"], "nginx -t", cwd=self.dir)
 
     def configure(self) -> None:
-        reader = Postgres(self.stack).url().replace("postgres@",
-                                                    "track_reader@")
         core.render(core.TEMPLATES / "nginx.conf.in", self.dir / "nginx.conf", {
             "USER": f"user {self.user};" if self.user else
                     core.unprivileged("user root;") or "",
@@ -45,7 +43,7 @@ class Nginx(core.Part):
             "DIR": self.dir,
             "SHOP": core.ROOT / "dev" / "shop",
             "SDK": core.ROOT / "sdk" / "dist",
-            "POSTGRES": reader + "/track",
+            "POSTGRES": Postgres(self.stack).url("track_reader"),
             "BROKERS": Kafka(self.stack).env()["KAFKA_BROKERS"]})
 
     def command(self) -> list[str | pathlib.Path]:

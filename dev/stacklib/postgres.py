@@ -21,8 +21,9 @@ class Postgres(core.Part):
         # It refuses to run as root.
         self.user = core.unprivileged("postgres")
 
-    def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.stack.port('postgres')}"
+    def url(self, role: str, database: str = "track") -> str:
+        port = self.stack.port("postgres")
+        return f"postgresql://{role}@127.0.0.1:{port}/{database}"
 
     def prepare(self) -> None:
         if not BIN.exists():
@@ -56,7 +57,7 @@ class Postgres(core.Part):
 
     def answers(self) -> bool:
         return subprocess.run(
-            [BIN / "pg_isready", "-q", "-d", self.url() + "/postgres"],
+            [BIN / "pg_isready", "-q", "-d", self.url("postgres", "postgres")],
             check=False).returncode == 0
 
     def settle(self) -> None:
@@ -66,7 +67,7 @@ class Postgres(core.Part):
 
     def query(self, sql: str) -> str:
         return core.run(["psql", "-X", "-A", "-t", "-q", "-d",
-                         self.url() + "/postgres", "-c", sql], "psql").strip()
+                         self.url("postgres", "postgres"), "-c", sql], "psql").strip()
 
     def env(self) -> dict[str, str]:
-        return {"DATABASE_URL": self.url() + "/track"}
+        return {"DATABASE_URL": self.url("postgres")}
