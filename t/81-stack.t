@@ -15,19 +15,6 @@ use Track::Stack;
 use Track::Util;
 
 
-# Pids of everything that works in a stack's folder.
-sub processes {
-    my ($stack) = @_;
-    my $dir = $stack->dir;
-
-    return grep {
-        my $cwd = readlink "/proc/$_/cwd";
-        my $command = eval { slurp("/proc/$_/cmdline") } // '';
-        ($cwd // '') =~ /^\Q$dir\E/ || $command =~ /\Q$dir\E/;
-    } map { m{/(\d+)$} } glob '/proc/[0-9]*';
-}
-
-
 # --- two side by side ---
 
 my $one = Track::Stack->new();
@@ -69,7 +56,7 @@ is(run($one->command('status'))->{rc}, 0, 'and starts what does not');
 
 $two->stop();
 is(run($one->command('status'))->{rc}, 0, 'stopping one leaves the other');
-is_deeply([processes($two)], [], 'of the stopped one no process is left');
+is_deeply([$two->processes()], [], 'of the stopped one no process is left');
 
 
 # --- a port in use ---
@@ -95,11 +82,11 @@ for my $after (0.3, 1, 2.5) {
     kill 'INT', -$pid;
     waitpid $pid, 0;
     isnt($?, 0, "interrupted after $after s");
-    is_deeply([processes($two)], [], 'no process is left');
+    is_deeply([$two->processes()], [], 'no process is left');
 }
 
 $one->stop();
-is_deeply([processes($one)], [], 'stop leaves no process');
+is_deeply([$one->processes()], [], 'stop leaves no process');
 
 
 # --- words ---

@@ -66,9 +66,32 @@ sub start {
 sub begin_start {
     my ($self, @parts) = @_;
 
+    $self->adopt();
+    return background('/dev/null', $self->command('start', @parts));
+}
+
+
+# Others start it under this name and on these ports; it is stopped at the end.
+sub adopt {
+    my ($self) = @_;
+
     $self->{used} = 1;
     delete $self->{env};
-    return background('/dev/null', $self->command('start', @parts));
+
+    return ('--name', $self->{name}, '--port-base', $self->{base});
+}
+
+
+# Pids of everything that works in the stack's folder.
+sub processes {
+    my ($self) = @_;
+    my $dir = $self->dir;
+
+    return grep {
+        my $cwd = readlink "/proc/$_/cwd";
+        my $command = eval { slurp("/proc/$_/cmdline") } // '';
+        ($cwd // '') =~ /^\Q$dir\E/ || $command =~ /\Q$dir\E/;
+    } map { m{/(\d+)$} } glob '/proc/[0-9]*';
 }
 
 
