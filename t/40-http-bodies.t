@@ -54,8 +54,8 @@ for my $path ('/track', '/two-buffers', '/file') {
         or diag($r->{body});
 }
 
-my $files = $nginx->status()->{body_files};
-cmp_ok($files, '>=', 1, "temp files were read ($files)") if defined $files;
+my $files = $nginx->status()->{counters}{body_files};
+cmp_ok($files, '>=', 1, "temp files were read ($files)");
 
 
 # --- chunked ---

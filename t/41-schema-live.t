@@ -135,14 +135,27 @@ $stack->psql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 change('after its connection was cut',
     q{INSERT INTO event_types (name) VALUES ('after_cut');}, '', 'after_cut');
 
-for my $round (1 .. 2) {
-    for my $worker ($nginx->workers()) {
-        kill 'KILL', $worker;
-        change("after worker $worker was killed",
-            "INSERT INTO event_types (name) VALUES ('after_$worker');", '',
-            "after_$worker");
-    }
+for my $round (1 .. 3) {
+    my $leader = $nginx->status()->{leader};
+    ok((grep { $_ == $leader } $nginx->workers()), 'a worker leads');
+    kill 'KILL', $leader;
+    change("after the leader, worker $leader, was killed",
+        "INSERT INTO event_types (name) VALUES ('after_$leader');", '',
+        "after_$leader");
 }
+
+# Stopped, not dead: its lease runs out, and what it does when it wakes up must
+# not undo what the next leader did.
+my $sleeper = wait_for(10, 'a leader', sub { $nginx->status()->{leader} });
+kill 'STOP', $sleeper;
+my $took = eval {
+    $stack->psql("INSERT INTO event_types (name) VALUES ('while_asleep');");
+    wait_verdict($nginx, '', 'while_asleep', {}, 20);
+};
+kill 'CONT', $sleeper;
+ok(defined $took, 'a stopped leader is replaced') or diag($@);
+change('and does no harm when it wakes up',
+    "INSERT INTO event_types (name) VALUES ('awake');", '', 'awake');
 
 $nginx->reload();
 change('after a reload',

@@ -28,7 +28,7 @@ my $url = 'http://127.0.0.1:' . $nginx->port . '/track';
 # --- 30 reloads ---
 
 my $load = $oracle->start(url => $url, seconds => 120, rate => 400);
-wait_for(10, 'the first events', sub { $nginx->status()->{events_acked} });
+wait_for(10, 'the first events', sub { $nginx->status()->{counters}{events_acked} });
 
 # The longest time that an old worker took to leave.
 my $longest = 0;
@@ -90,10 +90,10 @@ is_deeply($summary->{wrong}, [], 'killed workers: every verdict was right');
 $oracle->check('killed workers: every acknowledged event is in Kafka',
     log_only => 1);
 
-my $before = $nginx->status()->{requests};
+my $before = $nginx->status()->{counters}{requests};
 is(Track::HTTP->new($nginx->port)->post('/track', '{}')->{status}, 422,
     'still served');
-cmp_ok($nginx->status()->{requests}, '==', $before + 1,
+cmp_ok($nginx->status()->{counters}{requests}, '==', $before + 1,
     'counters are in shared memory and go on');
 
 

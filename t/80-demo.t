@@ -67,7 +67,7 @@ wait_for(60, 'live counts', sub {
 });
 like(slurp($log->filename), qr{shop\s+http://127\.0\.0\.1:@{[$stack->base]}/},
     'it prints what to open');
-wait_for(30, 'a live line', sub { slurp($log->filename) =~ /\d+ .*rows/ });
+wait_for(30, 'a live line', sub { slurp($log->filename) =~ /accepted.*rows \d/ });
 kill 'INT', $pid;
 my $ended = eval { wait_for(60, 'the demo to end',
     sub { waitpid($pid, POSIX::WNOHANG()) == $pid }) };
