@@ -284,6 +284,14 @@ loader_block_count(const loader_block_t *block)
 }
 
 
+const uint64_t *
+loader_block_offsets(const loader_block_t *block)
+{
+    return (const uint64_t *) (const void *)
+           block->columns[LOADER_C_KAFKA_OFFSET].values.data.p;
+}
+
+
 uint64_t
 loader_block_generation(const loader_block_t *block)
 {

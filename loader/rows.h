@@ -69,6 +69,9 @@ loader_block_t *loader_rows_block(loader_rows_t *rows, size_t i);
 int32_t loader_block_day(const loader_block_t *block);
 size_t loader_block_count(const loader_block_t *block);
 
+/* Kafka's offset of each row, ascending if records were added in order. */
+const uint64_t *loader_block_offsets(const loader_block_t *block);
+
 /* Columns of this schema generation must exist before the block is sent. */
 uint64_t loader_block_generation(const loader_block_t *block);
 
