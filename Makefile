@@ -10,6 +10,8 @@
 #   make install    DESTDIR=, PREFIX=, MODULES=
 #   make clean      all but downloads and the tree copies of nginx
 #
+# V=1 shows the commands.
+#
 # lib/, loader/, src/ and t/unit/ are read by wildcard: a new file is built
 # without being named here (src/ by way of nginx's addon file `config`).
 
@@ -30,6 +32,9 @@ TRACK_C   := $(CSTD) $(WARN) -fvisibility=hidden -Ilib -It/unit -MMD -MP
 LOADER_PC := rdkafka libpq libcurl libmicrohttpd libcjson inih
 LOADER_C   = $(shell $(PKGCONFIG) --cflags $(LOADER_PC))
 LOADER_LD  = $(shell $(PKGCONFIG) --libs $(LOADER_PC)) -lpthread -lm
+
+# $(call do,WHAT) prints "WHAT target", or with V=1 lets the command show itself.
+do         = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 LIB_SRC   := $(wildcard lib/*.c)
 LOAD_SRC  := $(wildcard loader/*.c)
@@ -58,36 +63,36 @@ all: $(PARTS)
 
 $(BUILD)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
-	$(CC) $(TRACK_C) $(OPT) -fPIC -c -o $@ $<
+	$(call do,CC)$(CC) $(TRACK_C) $(OPT) -fPIC -c -o $@ $<
 
 $(BUILD)/loader/%.o: loader/%.c
 	@mkdir -p $(@D)
-	$(CC) $(TRACK_C) $(OPT) $(LOADER_C) -c -o $@ $<
+	$(call do,CC)$(CC) $(TRACK_C) $(OPT) $(LOADER_C) -c -o $@ $<
 
 $(BUILD)/asan/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
-	$(CC) $(TRACK_C) $(SANITIZE) -c -o $@ $<
+	$(call do,CC)$(CC) $(TRACK_C) $(SANITIZE) -c -o $@ $<
 
 $(BUILD)/libtrk.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call do,AR)$(AR) rcs $@ $^
 
 $(BUILD)/asan/libtrk.a: $(LIB_ASAN)
 	@mkdir -p $(@D) && rm -f $@
-	$(AR) rcs $@ $^
+	$(call do,AR)$(AR) rcs $@ $^
 
 
 loader: $(BUILD)/track-loader
 
 $(BUILD)/track-loader: $(LOAD_OBJ) $(BUILD)/libtrk.a
-	$(CC) $(OPT) -o $@ $(LOAD_OBJ) $(BUILD)/libtrk.a $(LOADER_LD)
+	$(call do,LINK)$(CC) $(OPT) -o $@ $(LOAD_OBJ) $(BUILD)/libtrk.a $(LOADER_LD)
 
 
 unit: $(UNIT_BIN)
 
 $(BUILD)/unit/%: t/unit/%.c $(BUILD)/asan/libtrk.a
 	@mkdir -p $(@D)
-	$(CC) $(TRACK_C) $(SANITIZE) -o $@ $< $(BUILD)/asan/libtrk.a -lpthread -lm
+	$(call do,CC)$(CC) $(TRACK_C) $(SANITIZE) -o $@ $< $(BUILD)/asan/libtrk.a -lpthread -lm
 
 
 # nginx's own makefile decides what of the module is stale; it is asked each time.
@@ -99,7 +104,7 @@ module:
 sdk: sdk/dist/track.js
 
 sdk/dist/track.js: $(SDK_SRC) node_modules/.package-lock.json
-	npm run --silent --workspace sdk build
+	$(call do,NPM)npm run --silent --workspace sdk build
 	@touch $@
 
 node_modules/.package-lock.json:
@@ -113,7 +118,7 @@ $(BUILD)/clickhouse-embedded: dev/clickhouse-embedded/launcher.c \
 	@test -n "$(CHDB_LIB)" || { echo "libchdb.so is missing from" \
 	    "node_modules/@chdb: run dev/setup" >&2; exit 1; }
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(WARN) $(OPT) -o $@ $< -L$(dir $(CHDB_LIB)) -lchdb -lpthread \
+	$(call do,CC)$(CC) $(CSTD) $(WARN) $(OPT) -o $@ $< -L$(dir $(CHDB_LIB)) -lchdb -lpthread \
 	    -Wl,-rpath,$(abspath $(dir $(CHDB_LIB)))
 
 
