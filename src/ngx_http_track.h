@@ -1,0 +1,447 @@
+
+/*
+ * What the files of the nginx side share.
+ *
+ * Who runs what: configuration in the master, everything else in the event
+ * loop of a worker (or of the only process), but for the two files that the
+ * schema thread runs, ngx_http_track_pg.c and ngx_http_track_schema_file.c:
+ * what is declared for them below takes plain C types and calls no nginx
+ * function.  lib/ (trk_*.h) is pure and serves both.
+ */
+
+
+#ifndef _NGX_HTTP_TRACK_H_INCLUDED_
+#define _NGX_HTTP_TRACK_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "trk.h"
+#include "trk_answer.h"
+#include "trk_error.h"
+#include "trk_id.h"
+#include "trk_image.h"
+#include "trk_record.h"
+#include "trk_request.h"
+#include "trk_schema.h"
+
+
+#if (NGX_PTR_SIZE != 8)
+#error ngx_http_track_module needs a 64-bit platform: generations are one word
+#endif
+
+
+#define NGX_HTTP_TRACK_ERROR_LEN   256      /* of a sentence, with its NUL */
+#define NGX_HTTP_TRACK_EDGE_LEN    16
+#define NGX_HTTP_TRACK_RETRY       "5"      /* Retry-After, in seconds */
+#define NGX_HTTP_TRACK_TICK        1000     /* of each worker, in ms */
+#define NGX_HTTP_TRACK_IMAGE_MAX   (256 * 1024 * 1024)
+
+
+typedef struct ngx_http_track_kafka_s  ngx_http_track_kafka_t;
+typedef struct ngx_http_track_pg_s     ngx_http_track_pg_t;
+typedef struct ngx_http_track_wait_s   ngx_http_track_wait_t;
+
+
+/* configuration */
+
+typedef struct {
+    ngx_str_t                    postgres;
+    ngx_str_t                    schema_file;
+    ngx_str_t                    brokers;
+    ngx_array_t                  properties;    /* ngx_keyval_t */
+    ngx_array_t                  topics;        /* ngx_str_t, distinct */
+    ngx_msec_t                   max_ack_timeout;
+    ngx_uint_t                   enabled;       /* some location has track */
+    ngx_uint_t                   status;        /* or track_status */
+    ngx_shm_zone_t              *zone;
+    ngx_cycle_t                 *cycle;
+} ngx_http_track_main_conf_t;
+
+
+typedef struct {
+    ngx_str_t                    topic;
+    ngx_uint_t                   topic_index;   /* in main conf's topics */
+    ngx_msec_t                   ack_timeout;
+    ngx_int_t                    max_events;
+    size_t                       max_event_size;
+    ngx_uint_t                   enabled;       /* unsigned  enabled:1; */
+} ngx_http_track_loc_conf_t;
+
+
+/*
+ * The zone: plain values only, since old and new workers of a reload share
+ * it at different addresses of everything else.  What is read or written in
+ * one word needs no lock; lease and texts are under shpool->mutex, and every
+ * state a killed holder may leave them in is valid.
+ */
+
+#define NGX_HTTP_TRACK_ZONE_MAGIC   0x74726b7a
+#define NGX_HTTP_TRACK_ZONE_LAYOUT  1   /* of the structures below */
+#define NGX_HTTP_TRACK_ZONE_SUFFIX  "/track-1"  /* the same number */
+#define NGX_HTTP_TRACK_SLOTS        1024
+
+
+/* X(name): counted since the zone was made, over reloads and deaths */
+
+#define NGX_HTTP_TRACK_COUNTERS(X)                                            \
+    X(requests)                                                               \
+    X(events_accepted)                                                        \
+    X(events_rejected)                                                        \
+    X(events_acked)                                                           \
+    X(events_failed)                                                          \
+    X(answers_2xx)                                                            \
+    X(answers_4xx)                                                            \
+    X(answers_5xx)                                                            \
+    X(ack_timeouts)                                                           \
+    X(late_reports)                                                           \
+    X(clients_gone)                                                           \
+    X(body_files)                                                             \
+    X(queue_full)                                                             \
+    X(schema_changes)                                                         \
+    X(schema_failures)
+
+typedef struct {
+#define NGX_HTTP_TRACK_COUNTER(name)  ngx_atomic_t  name;
+    NGX_HTTP_TRACK_COUNTERS(NGX_HTTP_TRACK_COUNTER)
+#undef NGX_HTTP_TRACK_COUNTER
+    ngx_atomic_t                 errors[TRK_ERR_COUNT];
+} ngx_http_track_counters_t;
+
+
+/* what the schema thread of the leader, or the producer of a worker, is at */
+
+typedef enum {
+    NGX_HTTP_TRACK_CONNECTING = 0,
+    NGX_HTTP_TRACK_UP,
+    NGX_HTTP_TRACK_DOWN
+} ngx_http_track_state_e;
+
+
+/* one living worker; pid 0: free */
+
+typedef struct {
+    ngx_atomic_t                 pid;
+    ngx_atomic_t                 started;       /* seconds, wall clock */
+    ngx_atomic_t                 kafka;         /* ngx_http_track_state_e */
+    ngx_atomic_t                 queue;         /* events without a report */
+    ngx_atomic_t                 generation;    /* of the image it maps */
+    u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
+} ngx_http_track_slot_t;
+
+
+typedef struct {
+    uint32_t                     magic;
+    uint32_t                     layout;
+    uint32_t                     size;          /* of this structure */
+    uint32_t                     path_hash;     /* of track_schema_file */
+
+    /* the image in force, see ngx_http_track_schema.c; 0: none yet */
+    ngx_atomic_t                 generation;
+    ngx_atomic_t                 published;     /* seconds, wall clock */
+
+    /* who builds the first image of a fresh zone, and until when */
+    ngx_atomic_t                 restored;
+    ngx_atomic_t                 restore_pid;
+    ngx_atomic_t                 restore_until; /* ms, monotonic */
+
+    /* who leads, and until when; under mutex */
+    ngx_atomic_t                 lease_epoch;
+    ngx_atomic_t                 lease_pid;
+    ngx_atomic_t                 lease_until;   /* ms, monotonic */
+
+    /* what the leader's thread last said; under mutex */
+    ngx_atomic_t                 postgres;      /* ngx_http_track_state_e */
+    char                         postgres_error[NGX_HTTP_TRACK_ERROR_LEN];
+    char                         schema_error[NGX_HTTP_TRACK_ERROR_LEN];
+
+    ngx_http_track_counters_t    counters;
+    ngx_http_track_slot_t        slots[NGX_HTTP_TRACK_SLOTS];
+} ngx_http_track_shm_t;
+
+
+/* a record to produce: where it lies in the worker's records */
+
+typedef struct {
+    size_t                       key;
+    size_t                       key_len;
+    size_t                       value;
+    size_t                       value_len;
+} ngx_http_track_message_t;
+
+
+/* everything a worker has, from init_process to exit_process */
+
+typedef struct {
+    ngx_http_track_main_conf_t  *conf;
+    ngx_http_track_shm_t        *sh;
+    ngx_slab_pool_t             *shpool;
+    ngx_http_track_slot_t       *slot;
+    ngx_log_t                   *log;           /* of the cycle */
+    ngx_event_t                  tick;
+
+    /* schema */
+    const trk_image_t           *image;         /* mapped; NULL: none */
+    uint64_t                     generation;    /* of image */
+    uint64_t                     bad_generation;    /* could not be mapped, */
+    ngx_msec_t                   bad_since;         /* not tried for a tick */
+    u_char                       version[TRK_SCHEMA_VERSION_MAX];
+    size_t                       version_len;
+
+    /* lead */
+    ngx_atomic_uint_t            epoch;         /* of our lease; 0: none */
+    ngx_http_track_pg_t         *pg;
+    ngx_connection_t            *pg_connection;
+
+    /* events */
+    ngx_http_track_kafka_t      *kafka;
+    ngx_queue_t                  settled;       /* waits with all reports */
+    trk_request_t                request;
+    trk_buf_t                    answer;
+    trk_buf_t                    records;
+    ngx_http_track_message_t    *messages;
+    size_t                       messages_cap;
+    u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
+    uint64_t                     seq;           /* of the last event */
+    size_t                       max_record;    /* bytes, key included */
+    size_t                       max_records;   /* bytes of a batch */
+    size_t                       random_left;
+    u_char                       random[1024];
+} ngx_http_track_worker_t;
+
+
+/* an answer: status and JSON (in the request's pool; empty: no body) */
+
+typedef struct {
+    ngx_uint_t                   status;
+    ngx_str_t                    body;
+} ngx_http_track_answer_t;
+
+
+/* a repeating error: one line a second, with the number of those left out */
+
+typedef struct {
+    time_t                       last;
+    ngx_uint_t                   muted;
+} ngx_http_track_mute_t;
+
+
+#define ngx_http_track_count(wk, name, n)                                     \
+    (void) ngx_atomic_fetch_add(&(wk)->sh->counters.name, n)
+
+#define ngx_http_track_str(s)  trk_str_of((s).data, (s).len)
+
+
+/* ngx_http_track_module.c */
+
+extern ngx_module_t              ngx_http_track_module;
+
+/* NULL: this process serves no track location */
+extern ngx_http_track_worker_t  *ngx_http_track_worker;
+
+/* What muted lines there were since, and 1 if one may be written now. */
+ngx_uint_t ngx_http_track_unmute(ngx_http_track_mute_t *mute,
+    ngx_uint_t *muted);
+
+/* Wraps fd (an eventfd) for the event loop; the connection owns it from now
+ * on, also on failure (NULL). */
+ngx_connection_t *ngx_http_track_watch(int fd, ngx_event_handler_pt handler,
+    void *data, ngx_log_t *log);
+
+
+/* ngx_http_track_handler.c */
+
+ngx_int_t ngx_http_track_handler(ngx_http_request_t *r);
+
+
+/* ngx_http_track_body.c */
+
+/* The whole request body in one piece, good as long as r.  NGX_OK;
+ * NGX_DECLINED: over max bytes; NGX_ERROR. */
+ngx_int_t ngx_http_track_body(ngx_http_request_t *r, size_t max,
+    trk_str_t *body);
+
+
+/* ngx_http_track_response.c; all return what finalizes the request */
+
+ngx_int_t ngx_http_track_send(ngx_http_request_t *r,
+    ngx_http_track_answer_t *answer);
+
+/* Answers with an error of the whole request; offset SIZE_MAX: without. */
+ngx_int_t ngx_http_track_refuse(ngx_http_request_t *r, trk_error_code_t code,
+    size_t offset);
+
+/* 405; allow is a literal. */
+ngx_int_t ngx_http_track_not_allowed(ngx_http_request_t *r, char *allow);
+
+/* Copies what the worker's answer buffer holds.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_track_answer_body(ngx_http_request_t *r, ngx_str_t *body);
+
+
+/* ngx_http_track_event.c */
+
+/* Mints ids and writes key and record of every accepted event of the judged
+ * request.  NGX_OK: *n of wk->messages; NGX_DECLINED: more bytes than could
+ * ever be queued; NGX_ERROR. */
+ngx_int_t ngx_http_track_event_records(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, size_t *n);
+
+/* A fresh edge id into wk->edge.  NGX_ERROR: no randomness. */
+ngx_int_t ngx_http_track_event_edge(ngx_http_track_worker_t *wk);
+
+
+/* ngx_http_track_wait.c */
+
+/* A wait of r for the reports of its events, with the answer for when all
+ * are good.  NULL: no memory. */
+ngx_http_track_wait_t *ngx_http_track_wait_create(ngx_http_request_t *r,
+    ngx_http_track_answer_t *answer);
+
+/* Undoes create when nothing was produced. */
+void ngx_http_track_wait_cancel(ngx_http_track_wait_t *w);
+
+/* Parks r until `pending` reports have come, for at most timeout ms.  `failed`
+ * events could not be produced.  Returns what finalizes r, or NGX_DONE: r is
+ * parked. */
+ngx_int_t ngx_http_track_wait_start(ngx_http_track_wait_t *w,
+    ngx_uint_t pending, ngx_uint_t failed, ngx_msec_t timeout);
+
+/* One report; ok: Kafka has the event.  Called inside the library's poll, so
+ * it finishes no request: settled ones queue up for wait_finish. */
+void ngx_http_track_wait_report(ngx_http_track_wait_t *w, ngx_uint_t ok);
+
+/* Answers the requests whose reports have all come. */
+void ngx_http_track_wait_finish(ngx_http_track_worker_t *wk);
+
+
+/* ngx_http_track_kafka.c: all of librdkafka */
+
+/* Configuration time, without a producer; error has
+ * NGX_HTTP_TRACK_ERROR_LEN bytes. */
+ngx_int_t ngx_http_track_kafka_check_property(ngx_keyval_t *property,
+    char *error);
+ngx_int_t ngx_http_track_kafka_check(ngx_http_track_main_conf_t *tmcf,
+    char *error);
+
+/* Kafka being away is no error: NGX_ERROR is want of memory. */
+ngx_int_t ngx_http_track_kafka_init(ngx_http_track_worker_t *wk);
+void ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk);
+
+/* Hands n messages to the producer, w with each.  NGX_OK: *failed of them
+ * were refused, the others will be reported to w from the event loop;
+ * NGX_DECLINED: no room, or no producer; nothing was handed over. */
+ngx_int_t ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk,
+    ngx_uint_t topic, size_t n, ngx_http_track_wait_t *w,
+    ngx_uint_t *failed);
+
+
+/* ngx_http_track_schema.c */
+
+/* The first image: mapped, built from the schema file, or waited for. */
+void ngx_http_track_schema_init(ngx_http_track_worker_t *wk);
+void ngx_http_track_schema_exit(ngx_http_track_worker_t *wk);
+
+/* The image in force, good until the event loop is entered again; NULL:
+ * there never was a schema. */
+const trk_image_t *ngx_http_track_schema(ngx_http_track_worker_t *wk);
+
+/* Puts an image in force for all workers, if we still lead. */
+void ngx_http_track_schema_publish(ngx_http_track_worker_t *wk,
+    uint64_t generation);
+
+
+/* ngx_http_track_leader.c */
+
+/* Takes, renews or gives up the lead; once a tick. */
+void ngx_http_track_leader_tick(ngx_http_track_worker_t *wk);
+
+/* Gives the lead up.  wait: ms to wait for the schema thread. */
+void ngx_http_track_leader_resign(ngx_http_track_worker_t *wk,
+    ngx_msec_t wait);
+
+
+/* ngx_http_track_zone.c */
+
+char *ngx_http_track_zone_add(ngx_conf_t *cf,
+    ngx_http_track_main_conf_t *tmcf, ngx_str_t *name, size_t size);
+ngx_int_t ngx_http_track_slot_take(ngx_http_track_worker_t *wk);
+void ngx_http_track_slot_leave(ngx_http_track_worker_t *wk);
+
+/* Whether a process of that id lives, as far as a signal can tell. */
+ngx_uint_t ngx_http_track_alive(ngx_atomic_uint_t pid);
+
+
+/* ngx_http_track_status.c */
+
+ngx_int_t ngx_http_track_status_handler(ngx_http_request_t *r);
+
+
+/*
+ * ngx_http_track_schema_file.c: the schema file and the image files beside
+ * it.  Blocking; runs in the schema thread, and in init_process.  Functions
+ * that fail leave a sentence in error (NGX_HTTP_TRACK_ERROR_LEN bytes).
+ */
+
+/* Writes the sentence, cut to fit; %m is errno's. */
+void ngx_http_track_say(char *error, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Reads and checks the JSON of path; the caller frees it.  NULL: failed, or,
+ * with an empty error, there is no such file. */
+trk_schema_t *ngx_http_track_schema_file_read(const char *path, char *error);
+
+/* Writes it: atomically, and on the disk when 0 is returned; -1: failed. */
+int ngx_http_track_schema_file_write(const char *path,
+    const trk_schema_t *schema, char *error);
+
+/* Compiles a finished schema and writes its image beside path under the name
+ * that *generation stands for, unless that is `present` already.  0, -1. */
+int ngx_http_track_image_write(const char *path, const trk_schema_t *schema,
+    uint64_t present, uint64_t *generation, char *error);
+
+/* Maps the image of that generation and checks it all.  NULL: failed. */
+const trk_image_t *ngx_http_track_image_map(const char *path,
+    uint64_t generation, char *error);
+void ngx_http_track_image_unmap(const trk_image_t *image);
+
+/* 1: the file of that generation is there. */
+int ngx_http_track_image_exists(const char *path, uint64_t generation);
+
+/* Removes all images but the newest two, and what killed writers left. */
+void ngx_http_track_image_clean(const char *path);
+
+
+/*
+ * ngx_http_track_pg.c: all of libpq, in a thread of the leader.
+ */
+
+typedef struct {
+    ngx_http_track_state_e       state;
+    uint64_t                     generation;    /* written; 0: none yet */
+    char                         error[NGX_HTTP_TRACK_ERROR_LEN];
+                                                /* of PostgreSQL; "": none */
+    char                         schema_error[NGX_HTTP_TRACK_ERROR_LEN];
+                                                /* of what it said */
+} ngx_http_track_pg_report_t;
+
+/* Configuration time: 0, or -1 and a sentence. */
+int ngx_http_track_pg_check(const char *conninfo, char *error);
+
+/* Starts the thread.  `present` is the generation in force.  *fd becomes
+ * readable whenever there is something to take; the caller closes it.
+ * NULL: failed, see errno. */
+ngx_http_track_pg_t *ngx_http_track_pg_start(const char *conninfo,
+    const char *path, uint64_t present, int *fd);
+
+/* What there is to know now. */
+void ngx_http_track_pg_take(ngx_http_track_pg_t *pg,
+    ngx_http_track_pg_report_t *report);
+
+/* Ends the thread, waiting at most wait ms; pg is gone either way. */
+void ngx_http_track_pg_stop(ngx_http_track_pg_t *pg, unsigned wait);
+
+
+#endif /* _NGX_HTTP_TRACK_H_INCLUDED_ */

@@ -1,0 +1,330 @@
+
+/*
+ * The way of one request: headers, body, verdict, records, Kafka, answer.
+ *
+ * The body is judged as a whole before anything is produced.  All between
+ * the body and the producer happens in one go, in buffers of the worker that
+ * the next request uses again; what a parked request needs later lies in its
+ * own pool.
+ */
+
+
+#include "ngx_http_track.h"
+
+
+static trk_error_code_t ngx_http_track_check_headers(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_track_media_type(ngx_str_t *value);
+static ngx_uint_t ngx_http_track_charset(u_char *p, u_char *last);
+static size_t ngx_http_track_max_body(ngx_http_track_loc_conf_t *tlcf);
+static void ngx_http_track_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_track_judge(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf);
+static ngx_int_t ngx_http_track_verdict(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_answer_t *answer);
+static ngx_int_t ngx_http_track_deliver(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf,
+    ngx_http_track_answer_t *answer);
+
+
+ngx_int_t
+ngx_http_track_handler(ngx_http_request_t *r)
+{
+    ngx_int_t         rc;
+    trk_error_code_t  code;
+
+    if (r != r->main) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "track: a subrequest has no body of its own");
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_track_count(ngx_http_track_worker, requests, 1);
+
+    if (r->method != NGX_HTTP_POST) {
+        return ngx_http_track_not_allowed(r, "POST");
+    }
+
+    code = ngx_http_track_check_headers(r);
+
+    if (code != TRK_ERR_NONE) {
+        return ngx_http_track_refuse(r, code, SIZE_MAX);
+    }
+
+    r->request_body_in_single_buf = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_track_body_handler);
+
+    return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+
+static trk_error_code_t
+ngx_http_track_check_headers(ngx_http_request_t *r)
+{
+    ngx_uint_t                  i;
+    ngx_list_part_t            *part;
+    ngx_table_elt_t            *h;
+    ngx_http_track_loc_conf_t  *tlcf;
+
+    if (r->headers_in.content_type
+        && !ngx_http_track_media_type(&r->headers_in.content_type->value))
+    {
+        return TRK_ERR_UNSUPPORTED_MEDIA_TYPE;
+    }
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == sizeof("Content-Encoding") - 1
+            && ngx_strcasecmp(h[i].key.data, (u_char *) "Content-Encoding")
+               == 0
+            && ngx_strcasecmp(h[i].value.data, (u_char *) "identity") != 0)
+        {
+            return TRK_ERR_UNSUPPORTED_MEDIA_TYPE;
+        }
+    }
+
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
+
+    if (r->headers_in.content_length_n > 0
+        && (uint64_t) r->headers_in.content_length_n
+           > ngx_http_track_max_body(tlcf))
+    {
+        return TRK_ERR_REQUEST_TOO_LARGE;
+    }
+
+    return TRK_ERR_NONE;
+}
+
+
+/* application/json, or text/plain, which a page may send to another origin
+ * unasked.  No Content-Type is as good as text/plain. */
+
+static ngx_uint_t
+ngx_http_track_media_type(ngx_str_t *value)
+{
+    size_t   n;
+    u_char  *p, *last;
+
+    static ngx_str_t  types[] = {
+        ngx_string("application/json"),
+        ngx_string("text/plain"),
+        ngx_null_string
+    };
+
+    ngx_str_t  *type;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    n = ngx_strlchr(p, last, ';') ? (size_t) (ngx_strlchr(p, last, ';') - p)
+                                  : value->len;
+
+    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t')) {
+        n--;
+    }
+
+    for (type = types; type->len; type++) {
+        if (n == type->len && ngx_strncasecmp(p, type->data, n) == 0) {
+            return ngx_http_track_charset(p + n, last);
+        }
+    }
+
+    return 0;
+}
+
+
+/* JSON is UTF-8: another charset among the parameters is refused, the other
+ * parameters mean nothing. */
+
+static ngx_uint_t
+ngx_http_track_charset(u_char *p, u_char *last)
+{
+    u_char  *start;
+
+    start = ngx_strlcasestrn(p, last, (u_char *) "charset=",
+                             sizeof("charset=") - 2);
+    if (start == NULL) {
+        return 1;
+    }
+
+    start += sizeof("charset=") - 1;
+
+    if (start < last && *start == '"') {
+        start++;
+    }
+
+    return last - start >= 5
+           && ngx_strncasecmp(start, (u_char *) "utf-8", 5) == 0;
+}
+
+
+/* More than that cannot be taken, whatever client_max_body_size says: all
+ * events at their largest, and a batch's context. */
+
+static size_t
+ngx_http_track_max_body(ngx_http_track_loc_conf_t *tlcf)
+{
+    if (tlcf->max_event_size
+        > NGX_MAX_INT32_VALUE / ((size_t) tlcf->max_events + 1))
+    {
+        return NGX_MAX_INT32_VALUE;
+    }
+
+    return tlcf->max_event_size * ((size_t) tlcf->max_events + 1);
+}
+
+
+static void
+ngx_http_track_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                   rc;
+    ngx_http_track_worker_t    *wk;
+    ngx_http_track_loc_conf_t  *tlcf;
+
+    wk = ngx_http_track_worker;
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
+
+    rc = ngx_http_track_judge(r, wk, tlcf);
+
+    trk_request_trim(&wk->request);
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
+    ngx_http_track_loc_conf_t *tlcf)
+{
+    trk_str_t                 body;
+    ngx_int_t                 rc;
+    trk_limits_t              limits;
+    const trk_image_t        *image;
+    ngx_http_track_answer_t   answer;
+
+    rc = ngx_http_track_body(r, ngx_http_track_max_body(tlcf), &body);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED
+               ? ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX)
+               : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    image = ngx_http_track_schema(wk);
+
+    if (image == NULL) {
+        return ngx_http_track_refuse(r, TRK_ERR_NO_SCHEMA, SIZE_MAX);
+    }
+
+    limits.max_events = (size_t) tlcf->max_events;
+    limits.max_event_size = tlcf->max_event_size;
+
+    rc = trk_request_judge(&wk->request, image, &limits, body.p, body.n);
+
+    if (rc == TRK_INVALID) {
+        return ngx_http_track_refuse(r, wk->request.error,
+                                     wk->request.offset);
+    }
+
+    if (rc != TRK_OK
+        || ngx_http_track_verdict(r, wk, &answer) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (wk->request.nrejected == wk->request.nevents) {
+        return ngx_http_track_send(r, &answer);
+    }
+
+    return ngx_http_track_deliver(r, wk, tlcf, &answer);
+}
+
+
+/* What the client is told if all that was accepted reaches Kafka. */
+
+static ngx_int_t
+ngx_http_track_verdict(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
+    ngx_http_track_answer_t *answer)
+{
+    size_t          i, k;
+    trk_event_t    *event;
+    trk_request_t  *req;
+
+    req = &wk->request;
+
+    ngx_http_track_count(wk, events_accepted, req->nevents - req->nrejected);
+
+    if (req->nrejected == 0) {
+        answer->status = NGX_HTTP_NO_CONTENT;
+        ngx_str_null(&answer->body);
+        return NGX_OK;
+    }
+
+    ngx_http_track_count(wk, events_rejected, req->nrejected);
+
+    for (i = 0; i < req->nevents; i++) {
+        event = &req->events[i];
+
+        for (k = 0; k < event->nviolations; k++) {
+            ngx_http_track_count(wk,
+                   errors[req->violations[event->violations + k].code], 1);
+        }
+    }
+
+    answer->status = req->nrejected < req->nevents
+                     ? NGX_HTTP_OK : 422;
+
+    trk_buf_reset(&wk->answer, 65536);
+    trk_answer_rejected(&wk->answer, req);
+
+    return ngx_http_track_answer_body(r, &answer->body);
+}
+
+
+static ngx_int_t
+ngx_http_track_deliver(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
+    ngx_http_track_loc_conf_t *tlcf, ngx_http_track_answer_t *answer)
+{
+    size_t                  n;
+    ngx_int_t               rc;
+    ngx_uint_t              failed;
+    ngx_http_track_wait_t  *w;
+
+    rc = ngx_http_track_event_records(r, wk, &n);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED
+               ? ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX)
+               : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    w = ngx_http_track_wait_create(r, answer);
+    if (w == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_track_kafka_produce(wk, tlcf->topic_index, n, w, &failed)
+        != NGX_OK)
+    {
+        ngx_http_track_wait_cancel(w);
+        return ngx_http_track_refuse(r, TRK_ERR_UNAVAILABLE, SIZE_MAX);
+    }
+
+    return ngx_http_track_wait_start(w, n - failed, failed,
+                                     tlcf->ack_timeout);
+}
