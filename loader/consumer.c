@@ -71,6 +71,9 @@ static const loader_kafka_property_t  defaults[] = {
     { NULL, NULL }
 };
 
+#define DEFAULTS  (sizeof(defaults) / sizeof(defaults[0]))
+
+
 /* What exactly-once rests on, or what the rest of the file expects. */
 
 static const char *const  reserved[] = {
@@ -174,6 +177,22 @@ loader_kafka_conf(const loader_conf_t *conf,
     }
 
     return rkc;
+}
+
+
+int
+loader_kafka_check(const loader_conf_t *conf, char error[LOADER_ERROR_MAX])
+{
+    rd_kafka_conf_t  *rkc;
+
+    rkc = loader_kafka_conf(conf, defaults, &defaults[DEFAULTS - 1], error);
+    if (rkc == NULL) {
+        return TRK_INVALID;
+    }
+
+    rd_kafka_conf_destroy(rkc);
+
+    return TRK_OK;
 }
 
 

@@ -30,6 +30,11 @@ struct rd_kafka_conf_s *loader_kafka_conf(const loader_conf_t *conf,
     const loader_kafka_property_t *defaults,
     const loader_kafka_property_t *ours, char error[LOADER_ERROR_MAX]);
 
+/* Do the Kafka keys of loader.conf make sense to the client?  Connects to
+ * nothing.  TRK_OK; TRK_INVALID: error is a sentence. */
+TRK_MUSTCHECK int loader_kafka_check(const loader_conf_t *conf,
+    char error[LOADER_ERROR_MAX]);
+
 /* Makes fd, an eventfd, readable whenever the queue stops being empty. */
 void loader_kafka_notify(struct rd_kafka_queue_s *queue, int fd);
 
