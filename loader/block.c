@@ -48,7 +48,7 @@ loader_block_create(uint64_t seed)
     for (i = 0; i < LOADER_C_COUNT; i++) {
         name = loader_columns[i].name;
 
-        if (loader_block_add(block, loader_columns[i].type, trk_null,
+        if (loader_block_add(block, loader_columns[i].type, trk_str(""),
                              trk_str_of(name, strlen(name)))
             == NULL)
         {

@@ -811,7 +811,7 @@ loader_rows_extra(loader_rows_t *rows, loader_block_t *block,
 
     col = loader_block_base(block, LOADER_C_FIELDS_EXTRA);
 
-    if (col->rows == block->rows) {
+    if (col->rows <= block->rows) {
         trk_native_put_row(col, block->rows);
     }
 
