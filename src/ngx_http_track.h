@@ -35,6 +35,7 @@
 
 
 #define NGX_HTTP_TRACK_ERROR_LEN   256      /* of a sentence, with its NUL */
+#define NGX_HTTP_TRACK_UNPROCESSABLE  422
 #define NGX_HTTP_TRACK_EDGE_LEN    16
 #define NGX_HTTP_TRACK_RETRY       "5"      /* Retry-After, in seconds */
 #define NGX_HTTP_TRACK_TICK        1000     /* of each worker, in ms */

@@ -287,7 +287,7 @@ ngx_http_track_verdict(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     }
 
     answer->status = req->nrejected < req->nevents
-                     ? NGX_HTTP_OK : 422;
+                     ? NGX_HTTP_OK : NGX_HTTP_TRACK_UNPROCESSABLE;
 
     trk_buf_reset(&wk->answer, 65536);
     trk_answer_rejected(&wk->answer, req);

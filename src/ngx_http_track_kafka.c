@@ -86,6 +86,8 @@ static void ngx_http_track_kafka_handler(ngx_event_t *rev);
 static void ngx_http_track_kafka_timer_handler(ngx_event_t *ev);
 static void ngx_http_track_kafka_serve(ngx_http_track_worker_t *wk);
 static void ngx_http_track_kafka_gauge(ngx_http_track_worker_t *wk);
+static void ngx_http_track_kafka_not_taken(ngx_http_track_worker_t *wk,
+    rd_kafka_topic_t *topic, rd_kafka_resp_err_t err);
 static ngx_int_t ngx_http_track_kafka_room(ngx_http_track_worker_t *wk,
     size_t n);
 static void ngx_http_track_kafka_report_cb(rd_kafka_t *rk,
@@ -469,6 +471,7 @@ ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk, ngx_uint_t topic,
 {
     size_t                     i;
     rd_kafka_message_t        *message;
+    rd_kafka_resp_err_t        err;
     ngx_http_track_kafka_t    *k;
     ngx_http_track_message_t  *m;
 
@@ -494,15 +497,14 @@ ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk, ngx_uint_t topic,
     (void) rd_kafka_produce_batch(k->topics[topic], RD_KAFKA_PARTITION_UA,
                                   RD_KAFKA_MSG_F_COPY, k->messages, (int) n);
     *failed = 0;
+    err = RD_KAFKA_RESP_ERR_NO_ERROR;
 
     for (i = 0; i < n; i++) {
         message = &k->messages[i];
 
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             (*failed)++;
-            ngx_log_error(NGX_LOG_ERR, wk->log, 0,
-                          "track: an event was not taken by the producer: %s",
-                          rd_kafka_err2str(message->err));
+            err = message->err;
             continue;
         }
 
@@ -510,9 +512,31 @@ ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk, ngx_uint_t topic,
         k->bytes += message->len + message->key_len;
     }
 
+    if (*failed) {
+        ngx_http_track_kafka_not_taken(wk, k->topics[topic], err);
+    }
+
     ngx_http_track_kafka_gauge(wk);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_track_kafka_not_taken(ngx_http_track_worker_t *wk,
+    rd_kafka_topic_t *topic, rd_kafka_resp_err_t err)
+{
+    ngx_uint_t  muted;
+
+    if (ngx_http_track_unmute(&wk->kafka->mute_report, &muted)) {
+        ngx_log_error(NGX_LOG_ERR, wk->log, 0,
+                      "track: Kafka did not take an event for topic "
+                      "\"%s\": %s%s (%ui more of this line)",
+                      rd_kafka_topic_name(topic), rd_kafka_err2str(err),
+                      err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+                      || err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                      ? ": make it (track-loader migrate)" : "", muted);
+    }
 }
 
 
@@ -770,7 +794,7 @@ static void
 ngx_http_track_kafka_report_cb(rd_kafka_t *rk,
     const rd_kafka_message_t *message, void *opaque)
 {
-    ngx_uint_t                muted, ok;
+    ngx_uint_t                ok;
     ngx_http_track_kafka_t   *k;
     ngx_http_track_worker_t  *wk;
 
@@ -789,14 +813,7 @@ ngx_http_track_kafka_report_cb(rd_kafka_t *rk,
 
     } else {
         ngx_http_track_count(wk, events_failed, 1);
-
-        if (ngx_http_track_unmute(&k->mute_report, &muted)) {
-            ngx_log_error(NGX_LOG_ERR, wk->log, 0,
-                          "track: Kafka did not take an event for topic "
-                          "\"%s\": %s (%ui more of this line)",
-                          rd_kafka_topic_name(message->rkt),
-                          rd_kafka_err2str(message->err), muted);
-        }
+        ngx_http_track_kafka_not_taken(wk, message->rkt, message->err);
     }
 
     ngx_http_track_wait_report(message->_private, ok);

@@ -35,6 +35,13 @@ ngx_http_track_send(ngx_http_request_t *r, ngx_http_track_answer_t *answer)
 
     r->headers_out.status = answer->status;
 
+    if (answer->status == NGX_HTTP_TRACK_UNPROCESSABLE) {
+
+        /* nginx has no line for it */
+
+        ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Entity");
+    }
+
     if (answer->status == NGX_HTTP_SERVICE_UNAVAILABLE
         && ngx_http_track_response_header(r, "Retry-After",
                                           NGX_HTTP_TRACK_RETRY)
