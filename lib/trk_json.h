@@ -98,6 +98,10 @@ trk_json_raw(const trk_json_t *json, uint32_t i)
  * set on TRK_NOMEM or TRK_LIMIT: never if buf has room for json->escaped. */
 trk_str_t trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf);
 
+/* Appends the raw text of a string, decoded.  Failure shows in
+ * buf->failed. */
+void trk_json_decode(trk_buf_t *buf, trk_str_t raw);
+
 /* Index of the value of member `name` of object i; 0 if there is none.
  * Overwrites json->decoded, which name must not lie in. */
 uint32_t trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name);
