@@ -2,7 +2,7 @@
 // and index.js (ES module for bundlers).  Run by `npm run build` in sdk/, which
 // adds the declarations with tsc.
 
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const here = new URL('.', import.meta.url);
@@ -16,8 +16,6 @@ const common = {
   logLevel: 'warning',
   define: { SDK_VERSION: JSON.stringify(version) },
 };
-
-rmSync(new URL('dist', here), { recursive: true, force: true });
 
 await build({
   ...common,

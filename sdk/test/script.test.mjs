@@ -1,6 +1,7 @@
 // The built script of a page, run in a context of its own as a browser would.
 
 import assert from 'node:assert/strict';
+import { webcrypto as crypto } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createContext, runInContext } from 'node:vm';

@@ -1,7 +1,11 @@
 // A server for the unit tests: answers every POST as told and keeps what it got.
 // Runs in the test's own process, on a free port of the loopback interface.
 
+import { webcrypto } from 'node:crypto';
 import { createServer } from 'node:http';
+
+// Browsers have it; Node.js only from version 19 on.
+globalThis.crypto ??= webcrypto;
 
 /** Starts it; `answers` holds functions (request, body, response), used in turn, the last for ever. */
 export async function collector(...answers) {
