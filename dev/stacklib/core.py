@@ -344,7 +344,7 @@ class Part:
 
     name = ""
     ports: tuple[str, ...] = ()
-    patience = 20.0          # seconds to answer after the start
+    patience = 30.0          # seconds to answer after the start
     stop_signal: int = signal.SIGTERM
 
     def __init__(self, stack: Stack) -> None:

@@ -17,7 +17,7 @@ LIBS = core.BUILD / "kafka" / "libs"
 class Kafka(core.Part):
     name = "kafka"
     ports = ("kafka", "kafka_controller")
-    patience = 40.0
+    patience = 60.0
 
     def java(self, *arguments: str) -> list[str]:
         return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
