@@ -227,6 +227,7 @@ loader_migrate_file(loader_migrate_t *m,
                                    " 0000_letters_and_digits.sql", path);
     }
 
+    known = 0;
     rc = loader_migrate_read(m, path);
 
     if (rc == TRK_OK) {
@@ -423,6 +424,10 @@ loader_migrate_pg(loader_migrate_t *m, const char *sql, int nparams,
                                  NULL, 0)
                   : PQexec(m->pg, sql);
     status = PQresultStatus(res);
+
+    if (result != NULL) {
+        *result = NULL;
+    }
 
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         PQclear(res);

@@ -6,6 +6,7 @@
  */
 
 #include "block.h"
+#include "cells.h"
 #include "metrics.h"
 #include "trk_clean.h"
 
@@ -21,16 +22,6 @@
 #define LOADER_TEXT_KEEP   65536
 
 
-/* A member of fields that has a value, and where it goes. */
-typedef struct {
-    uint32_t  name;             /* nodes */
-    uint32_t  value;
-    int64_t   field;            /* of the snapshot; -1: fields_extra */
-    int64_t   i;                /* int, bool, timestamp */
-    double    d;
-    int       raw;              /* json: the text as it came */
-} loader_cell_t;
-
 struct loader_rows_s {
     char             *topic;
     int32_t           partition;
@@ -42,9 +33,7 @@ struct loader_rows_s {
     size_t            count;
     size_t            bytes;    /* as last summed, and guessed since */
     trk_record_t      rec;      /* of the last call */
-    loader_cell_t    *cells;
-    size_t            ncells;
-    size_t            cells_cap;
+    loader_cells_t    cells;    /* of the last record */
     trk_buf_t         text;     /* decoded value */
     trk_buf_t         name;     /* decoded name */
     char              version[TRK_SCHEMA_VERSION_MAX];  /* not covered */
@@ -61,16 +50,6 @@ static int loader_rows_dead(char *reason, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static int loader_rows_time(loader_rows_t *rows, const loader_message_t *msg,
     trk_clean_time_t *t, char *reason);
-
-static int loader_rows_cells(loader_rows_t *rows,
-    const loader_snapshot_t *snap, char *reason);
-static loader_cell_t *loader_rows_cell(loader_rows_t *rows);
-static int loader_cell_place(loader_rows_t *rows, loader_cell_t *cell,
-    const loader_snapshot_t *snap, char *reason);
-static int loader_cell_read(const trk_json_t *json, loader_cell_t *cell,
-    trk_data_type_t type);
-static int loader_cell_strings(const trk_json_t *json, uint32_t value);
-static const char *loader_json_kind(uint8_t type);
 
 static loader_block_t *loader_rows_day(loader_rows_t *rows, int32_t day);
 static loader_block_t *loader_rows_spare(loader_rows_t *rows);
@@ -116,6 +95,7 @@ loader_rows_create(const char *topic, int32_t partition)
 
     rows->partition = partition;
     trk_record_init(&rows->rec);
+    loader_cells_init(&rows->cells);
     trk_buf_init(&rows->text, LOADER_TEXT_MAX);
     trk_buf_init(&rows->name, LOADER_TEXT_MAX);
 
@@ -140,7 +120,7 @@ loader_rows_free(loader_rows_t *rows)
     trk_buf_free(&rows->text);
     trk_buf_free(&rows->name);
     free(rows->blocks);
-    free(rows->cells);
+    loader_cells_free(&rows->cells);
     free(rows->topic);
     free(rows);
 }
@@ -242,7 +222,7 @@ loader_rows_read(loader_rows_t *rows, const loader_snapshot_t *snap,
         }
     }
 
-    return loader_rows_cells(rows, snap, reason);
+    return loader_cells_read(&rows->cells, rec, snap, reason);
 }
 
 
@@ -307,215 +287,6 @@ loader_rows_time(loader_rows_t *rows, const loader_message_t *msg,
 
     return loader_rows_dead(reason, "its time is outside 1970-01-01 to"
                             " 2149-06-06, which event_date can hold");
-}
-
-
-/* Takes the members of fields apart.  null means absent. */
-
-static int
-loader_rows_cells(loader_rows_t *rows, const loader_snapshot_t *snap,
-    char *reason)
-{
-    int                     rc;
-    uint32_t                name;
-    loader_cell_t          *cell;
-    const trk_json_node_t  *nodes;
-
-    rows->ncells = 0;
-
-    if (rows->rec.fields == 0) {
-        return TRK_OK;
-    }
-
-    nodes = rows->rec.json.nodes;
-
-    for (name = rows->rec.fields + 1; name < nodes[rows->rec.fields].next;
-         name = nodes[name + 1].next)
-    {
-        if (nodes[name + 1].type == TRK_JSON_NULL) {
-            continue;
-        }
-
-        cell = loader_rows_cell(rows);
-        if (cell == NULL) {
-            return TRK_NOMEM;
-        }
-
-        cell->name = name;
-        cell->value = name + 1;
-        cell->raw = 0;
-
-        rc = loader_cell_place(rows, cell, snap, reason);
-        if (rc != TRK_OK) {
-            return rc;
-        }
-    }
-
-    return TRK_OK;
-}
-
-
-static loader_cell_t *
-loader_rows_cell(loader_rows_t *rows)
-{
-    size_t          cap;
-    loader_cell_t  *cells;
-
-    if (rows->ncells == rows->cells_cap) {
-        cap = rows->cells_cap ? rows->cells_cap * 2 : 64;
-
-        cells = realloc(rows->cells, cap * sizeof(loader_cell_t));
-        if (cells == NULL) {
-            return NULL;
-        }
-
-        rows->cells = cells;
-        rows->cells_cap = cap;
-    }
-
-    return &rows->cells[rows->ncells++];
-}
-
-
-/*
- * Typed column or fields_extra?  A field name has one type, whoever defines
- * it.  A value that does not fit it makes the record dead where its own event
- * type defines the field: the edge cannot have accepted that.  Elsewhere the
- * name is only a namesake that the event type keeps: fields_extra.
- */
-
-static int
-loader_cell_place(loader_rows_t *rows, loader_cell_t *cell,
-    const loader_snapshot_t *snap, char *reason)
-{
-    trk_str_t              name, type;
-    trk_json_t            *json;
-    const loader_field_t  *field;
-
-    json = &rows->rec.json;
-
-    trk_buf_reset(&rows->name, LOADER_TEXT_KEEP);
-    name = trk_json_string(json, cell->name, &rows->name);
-    if (rows->name.failed) {
-        return rows->name.failed;
-    }
-
-    cell->field = loader_snapshot_field(snap, name);
-    if (cell->field == -1) {
-        return TRK_OK;
-    }
-
-    field = &snap->fields[cell->field];
-
-    switch (loader_cell_read(json, cell, field->data_type)) {
-
-    case TRK_OK:
-        return TRK_OK;
-
-    case TRK_NOMEM:
-        return TRK_NOMEM;
-    }
-
-    type = loader_rows_text(rows, rows->rec.event_type);
-    if (rows->text.failed) {
-        return rows->text.failed;
-    }
-
-    if (loader_snapshot_defines(snap, type, name)) {
-        return loader_rows_dead(reason, "field %.*s is %s, which does not fit"
-                                " its type %s", (int) name.n,
-                                (const char *) name.p,
-                                loader_json_kind(json->nodes[cell->value].type),
-                                trk_data_type_name(field->data_type));
-    }
-
-    cell->field = -1;
-
-    return TRK_OK;
-}
-
-
-/* Converts a value, without loss or not at all.  TRK_OK, TRK_INVALID,
- * TRK_NOMEM. */
-
-static int
-loader_cell_read(const trk_json_t *json, loader_cell_t *cell,
-    trk_data_type_t type)
-{
-    int      rc;
-    uint8_t  kind;
-
-    kind = json->nodes[cell->value].type;
-
-    switch (type) {
-
-    case TRK_TYPE_STRING:
-        return kind == TRK_JSON_STRING ? TRK_OK : TRK_INVALID;
-
-    case TRK_TYPE_BOOL:
-        cell->i = kind == TRK_JSON_TRUE;
-        return kind == TRK_JSON_TRUE || kind == TRK_JSON_FALSE ? TRK_OK
-                                                               : TRK_INVALID;
-
-    case TRK_TYPE_INT:
-        rc = kind != TRK_JSON_NUMBER ? TRK_INVALID
-             : trk_number_int64(trk_json_text(json, cell->value), &cell->i);
-        break;
-
-    case TRK_TYPE_FLOAT:
-        rc = kind != TRK_JSON_NUMBER ? TRK_INVALID
-             : trk_number_double(trk_json_text(json, cell->value), &cell->d);
-        break;
-
-    case TRK_TYPE_TIMESTAMP:
-        rc = trk_json_time(json, cell->value, &cell->i);
-        break;
-
-    case TRK_TYPE_STRINGS:
-        return loader_cell_strings(json, cell->value);
-
-    default:    /* TRK_TYPE_JSON */
-        cell->raw = 1;
-        return TRK_OK;
-    }
-
-    return rc == TRK_OK || rc == TRK_NOMEM ? rc : TRK_INVALID;
-}
-
-
-static int
-loader_cell_strings(const trk_json_t *json, uint32_t value)
-{
-    uint32_t  i;
-
-    if (json->nodes[value].type != TRK_JSON_ARRAY) {
-        return TRK_INVALID;
-    }
-
-    for (i = value + 1; i < json->nodes[value].next; i = json->nodes[i].next) {
-        if (json->nodes[i].type != TRK_JSON_STRING) {
-            return TRK_INVALID;
-        }
-    }
-
-    return TRK_OK;
-}
-
-
-static const char *
-loader_json_kind(uint8_t type)
-{
-    static const char *const  kinds[] = {
-        [TRK_JSON_NULL] = "null",
-        [TRK_JSON_FALSE] = "a boolean",
-        [TRK_JSON_TRUE] = "a boolean",
-        [TRK_JSON_NUMBER] = "a number",
-        [TRK_JSON_STRING] = "a string",
-        [TRK_JSON_ARRAY] = "an array",
-        [TRK_JSON_OBJECT] = "an object",
-    };
-
-    return kinds[type];
 }
 
 
@@ -594,16 +365,16 @@ loader_rows_append(loader_rows_t *rows, loader_block_t *block,
     loader_rows_numbers(rows, block);
     loader_rows_strings(rows, block);
 
-    for (i = 0; i < rows->ncells; i++) {
-        rc = loader_rows_field(rows, block, snap, &rows->cells[i]);
+    for (i = 0; i < rows->cells.n; i++) {
+        rc = loader_rows_field(rows, block, snap, &rows->cells.list[i]);
         if (rc != TRK_OK) {
             return rc;
         }
     }
 
-    for (i = 0; i < rows->ncells; i++) {
-        if (rows->cells[i].field == -1) {
-            rc = loader_rows_extra(rows, block, &rows->cells[i]);
+    for (i = 0; i < rows->cells.n; i++) {
+        if (rows->cells.list[i].field == -1) {
+            rc = loader_rows_extra(rows, block, &rows->cells.list[i]);
             if (rc != TRK_OK) {
                 return rc;
             }

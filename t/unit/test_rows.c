@@ -8,6 +8,7 @@
 #include "../../loader/snapshot.c"
 #include "../../loader/columns.c"
 #include "../../loader/block.c"
+#include "../../loader/cells.c"
 #include "../../loader/rows.c"
 
 #include "schema_fixture.h"
