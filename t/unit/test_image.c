@@ -9,10 +9,16 @@
 #include "schema_fixture.h"
 
 
+#define NAME_LEN  64
+
+
+/* The NUL-terminated name in dst, which has NAME_LEN bytes. */
+
 static trk_str_t
 numbered(char *dst, const char *prefix, size_t i)
 {
-    return trk_str_of(dst, (size_t) sprintf(dst, "%s%zu", prefix, i));
+    return trk_str_of(dst, (size_t) snprintf(dst, NAME_LEN, "%s%zu", prefix,
+                                             i));
 }
 
 
@@ -59,7 +65,7 @@ test_lookups(void)
 static void
 test_size(size_t ntypes, size_t nfields)
 {
-    char                name[64];
+    char                name[NAME_LEN];
     size_t              i, k, found;
     trk_buf_t           out;
     trk_image_t        *image;
@@ -74,10 +80,8 @@ test_size(size_t ntypes, size_t nfields)
                                    TRK_ADDITIONAL_REJECT);
 
         for (k = 0; k < nfields; k++) {
-            fixture_field(schema, type,
-                          (const char *) (numbered(name, "field_", k),
-                                          name),
-                          TRK_TYPE_INT, k % 2 == 0);
+            (void) numbered(name, "field_", k);
+            fixture_field(schema, type, name, TRK_TYPE_INT, k % 2 == 0);
         }
     }
 

@@ -65,7 +65,8 @@ write_first(const char *body)
 static void
 test_write(void)
 {
-    write_first("{\"event_type\":\"click\",\"fields\":{\"button_name\":\"b\"}}");
+    write_first("{\"event_type\":\"click\",\"fields\":"
+                "{\"button_name\":\"b\"}}");
     is_text(out.p, out.n,
             "{\"event_type\":\"click\"," MINTED ",\"received_at\":"
             "\"2025-05-03T10:00:01.234Z\",\"fields\":{\"button_name\":\"b\"},"
