@@ -66,7 +66,7 @@ my @bodies = (
     ['something after the value', '{} {}', 'malformed_json', 3],
     ['leading zero', '{"a":01}', 'malformed_json', 6],
     ['control character in a string', "{\"a\":\"b\nc\"}", 'malformed_json', 7],
-    ['bad escape', '{"a":"\\x"}', 'malformed_json', 7],
+    ['bad escape', '{"a":"\\x"}', 'malformed_json', 6],
     ['byte order mark', "\xef\xbb\xbf{}", 'malformed_json', 0],
     ['NaN', '{"a":NaN}', 'malformed_json', 5],
     ['a byte that is not UTF-8', "{\"a\":\"\xff\"}", 'invalid_utf8', 6],

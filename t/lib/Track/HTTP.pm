@@ -94,8 +94,10 @@ sub write_slowly {
 
 
 # The text of a POST.  %header adds to or (undef) takes from the usual ones.
+# A body of characters is sent as UTF-8, one of bytes as it is.
 sub request {
     my ($self, $path, $body, %header) = @_;
+    utf8::encode($body) if utf8::is_utf8($body);
     my $method = delete $header{':method'} || 'POST';
     my %all = (
         'Host'           => 'localhost',

@@ -165,6 +165,7 @@ sub kill_part {
 # unaligned and without headings.
 sub psql {
     my ($self, $sql) = @_;
+    utf8::encode($sql) if utf8::is_utf8($sql);
 
     return run_ok({ in => $sql, env => { PGOPTIONS => '-c client_min_messages=warning' } },
         'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1',

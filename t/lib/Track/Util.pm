@@ -26,6 +26,7 @@ my $JSON = JSON::PP->new->utf8->canonical->allow_nonref;
 
 my @undo;       # [pid, code]
 my %running;    # commands that run() waits for: pid => our own pid
+my $status = 0; # of the ending test; $? itself changes with every child
 
 
 # Tests speak through pipes to processes that they kill.
@@ -227,12 +228,12 @@ sub at_end {
 
 # Whether the test has failed so far, or is dying.
 sub failing {
-    return !Test::More->builder->is_passing || $? != 0;
+    return !Test::More->builder->is_passing || $status != 0;
 }
 
 
 END {
-    my $status = $?;
+    $status = $?;
 
     # Interrupted in run(): the command must not go on behind the clean-up.
     for my $pid (grep { $running{$_} == $$ } keys %running) {
