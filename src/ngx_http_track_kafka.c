@@ -388,6 +388,8 @@ ngx_http_track_kafka_start(ngx_http_track_worker_t *wk)
     }
 
     k->fatal = 0;
+    wk->slot->kafka = NGX_HTTP_TRACK_CONNECTING;
+
     k->queue = rd_kafka_queue_get_main(k->rk);
     rd_kafka_queue_io_event_enable(k->queue, k->fd, &one, sizeof(one));
 
