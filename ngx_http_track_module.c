@@ -268,6 +268,8 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     trk_buf_free(&wk->answer);
     trk_buf_free(&wk->records);
     ngx_free(wk->messages);
+
+    ngx_http_track_worker = NULL;
 }
 
 

@@ -781,12 +781,21 @@ ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk)
 
     ngx_close_connection(k->connection);
 
-    if (k->rk && k->pending == 0 && wk->slot->kafka != NGX_HTTP_TRACK_DOWN) {
+    if (k->rk) {
+        if (k->pending || wk->slot->kafka == NGX_HTTP_TRACK_DOWN) {
+            return;
+        }
+
         rd_kafka_queue_destroy(k->queue);
         ngx_http_track_kafka_stop_topics(wk);
         rd_kafka_destroy(k->rk);
-        k->rk = NULL;
     }
+
+    ngx_free(k->messages);
+    ngx_free(k->topics);
+    ngx_free(k);
+
+    wk->kafka = NULL;
 }
 
 
