@@ -16,6 +16,7 @@ import uuid
 from typing import Any
 
 PAUSE = 0.25            # seconds between two batches
+MOST = 500              # events in a batch; after a stall the rest is left out
 VISITORS = 50           # at a time
 WRONG = 0.01            # share of events that break the schema on purpose
 
@@ -90,13 +91,13 @@ class Bulk(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection(self.address, timeout=10)
-        due = 0.0
+        made, begin = 0, time.monotonic()
         batch: list[dict[str, Any]] = []
         while not self.ending.wait(PAUSE):
             if not batch:
-                due += self.rate * PAUSE
-                batch = [self.next_event() for _ in range(int(due))]
-                due -= len(batch)
+                due = int((time.monotonic() - begin) * self.rate) - made
+                batch = [self.next_event() for _ in range(min(due, MOST))]
+                made += due
             if batch and self.send(connection, batch):
                 batch = []
         connection.close()
