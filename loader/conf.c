@@ -595,8 +595,8 @@ loader_conf_password(loader_conf_parse_t *p)
 
     file = fopen(p->password_file, "re");
     if (file == NULL || fgets(line, sizeof(line), file) == NULL) {
-        snprintf(p->error, LOADER_ERROR_MAX, "cannot read password_file %s of"
-                 " [clickhouse]: %s", p->password_file,
+        snprintf(p->error, LOADER_ERROR_MAX, "%s: cannot read password_file"
+                 " %s of [clickhouse]: %s", p->conf->path, p->password_file,
                  file == NULL || ferror(file) ? strerror(errno)
                                               : "it is empty");
         if (file != NULL) {

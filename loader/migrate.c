@@ -60,6 +60,7 @@ static int loader_migrate_fail(loader_migrate_t *m, int rc, const char *fmt,
 
 static int loader_migrate_pg(loader_migrate_t *m, const char *sql,
     int nparams, const char *const *params, PGresult **result);
+static int loader_migrate_pg_fail(loader_migrate_t *m, PGresult *res);
 static int loader_migrate_pg_history(loader_migrate_t *m);
 static int loader_migrate_pg_apply(loader_migrate_t *m, const char *file);
 static int loader_migrate_ch(loader_migrate_t *m, trk_str_t sql,
@@ -392,19 +393,19 @@ loader_migrate_cmp(const struct dirent **a, const struct dirent **b)
 static int
 loader_migrate_fail(loader_migrate_t *m, int rc, const char *fmt, ...)
 {
-    size_t   n;
-    va_list  args;
+    char     *p;
+    va_list   args;
 
     va_start(args, fmt);
     (void) vsnprintf(m->error, LOADER_ERROR_MAX, fmt, args);
     va_end(args);
 
-    /* messages of libpq end with a line end */
+    /* messages of libpq have line ends; an error is one line */
 
-    n = strlen(m->error);
-
-    while (n > 0 && m->error[n - 1] == '\n') {
-        m->error[--n] = '\0';
+    for (p = m->error; *p; p++) {
+        if (*p == '\n') {
+            *p = p[1] ? ' ' : '\0';
+        }
     }
 
     return rc;
@@ -430,10 +431,7 @@ loader_migrate_pg(loader_migrate_t *m, const char *sql, int nparams,
     }
 
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-        PQclear(res);
-        return loader_migrate_fail(m, PQstatus(m->pg) == CONNECTION_OK
-                                   ? TRK_INVALID : TRK_IO, "PostgreSQL: %s",
-                                   PQerrorMessage(m->pg));
+        return loader_migrate_pg_fail(m, res);
     }
 
     if (result != NULL) {
@@ -444,6 +442,27 @@ loader_migrate_pg(loader_migrate_t *m, const char *sql, int nparams,
     }
 
     return TRK_OK;
+}
+
+
+/* Message and hint, which libpq would print on several lines.  Clears res. */
+
+static int
+loader_migrate_pg_fail(loader_migrate_t *m, PGresult *res)
+{
+    int          rc;
+    const char  *message, *hint;
+
+    rc = PQstatus(m->pg) == CONNECTION_OK ? TRK_INVALID : TRK_IO;
+    message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+
+    rc = loader_migrate_fail(m, rc, "PostgreSQL: %s%s%s",
+                             message ? message : PQerrorMessage(m->pg),
+                             hint ? ". " : "", hint ? hint : "");
+    PQclear(res);
+
+    return rc;
 }
 
 
