@@ -16,6 +16,7 @@ import os
 import pathlib
 import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -121,7 +122,8 @@ def place(directory: pathlib.Path, user: str | None) -> pathlib.Path:
     """Makes `directory` and gives it to `user`; returns where it really is.
 
     Where `user` cannot reach it, `directory` becomes a link to a folder under
-    /var/tmp that is named after the clone, so that two clones never share one.
+    /var/tmp, one for each place of a stack. What lies there without the link
+    is of a stack whose .run/ was removed, and goes, too.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     real = directory
@@ -129,13 +131,14 @@ def place(directory: pathlib.Path, user: str | None) -> pathlib.Path:
         mark = hashlib.sha256(str(directory).encode()).hexdigest()[:16]
         real = pathlib.Path("/var/tmp") / f"nginx-track-{mark}"
         if not directory.is_symlink():
+            if real.exists():
+                shutil.rmtree(real)
+            real.mkdir(mode=0o700)
             directory.symlink_to(real)
     real.mkdir(mode=0o700, exist_ok=True)
     if user is not None:
-        if real.is_symlink():
-            raise StackError(f"{real} is a link: remove it")
         entry = pwd.getpwnam(user)
-        os.chown(real, entry.pw_uid, entry.pw_gid)
+        os.chown(real, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
     return real
 
 
