@@ -4,6 +4,9 @@ package Track::Nginx;
 # Its folder is a temporary one that an unprivileged worker may enter.  When the
 # test ends nginx is stopped, and the error log must hold no [alert] or [emerg],
 # no "open socket left", nothing of a sanitizer: otherwise the test fails.
+#
+# TRACK_MODULE names another build of the module, TRACK_PRELOAD a library that
+# nginx must be started with for it, such as gcc's libasan.so.
 
 use strict;
 use warnings;
@@ -101,13 +104,20 @@ sub command {
 
 
 # nginx -t: { rc, out, err, seconds }
-sub check { return run({ timeout => 20 }, $_[0]->command('-t')) }
+sub check { return run(_option(), $_[0]->command('-t')) }
+
+
+sub _option {
+    my $preload = $ENV{TRACK_PRELOAD};
+
+    return { timeout => 20, env => { $preload ? (LD_PRELOAD => $preload) : () } };
+}
 
 
 sub start {
     my ($self) = @_;
 
-    run_ok({ timeout => 20 }, $self->command());
+    run_ok(_option(), $self->command());
     wait_for(10, 'nginx.pid', sub { -s "$self->{dir}/nginx.pid" });
 
     return $self;
