@@ -51,6 +51,7 @@ static int trk_json_duplicates_small(trk_json_scan_t *s,
     const uint32_t *names, uint32_t n);
 static int trk_json_duplicates(trk_json_scan_t *s, uint32_t object,
     uint32_t n);
+static int trk_json_names(trk_json_t *json, uint32_t object);
 static int trk_json_name_cmp(const void *one, const void *two);
 
 
@@ -654,9 +655,9 @@ trk_json_duplicates_small(trk_json_scan_t *s, const uint32_t *names,
 static int
 trk_json_duplicates(trk_json_scan_t *s, uint32_t object, uint32_t n)
 {
-    uint32_t     i, name, end;
-    trk_str_t   *names;
-    trk_json_t  *json;
+    uint32_t          i;
+    trk_json_t       *json;
+    trk_json_name_t  *names;
 
     json = s->json;
 
@@ -671,35 +672,16 @@ trk_json_duplicates(trk_json_scan_t *s, uint32_t object, uint32_t n)
         json->names_cap = n;
     }
 
-    /* room for all of them first: the views must not move */
-
-    trk_buf_reset(&json->decoded, SIZE_MAX);
-
-    if (trk_buf_reserve(&json->decoded, json->nodes[object].len) == NULL) {
+    if (trk_json_names(json, object) != TRK_OK) {
         return TRK_NOMEM;
-    }
-
-    end = json->nodes[object].next;
-
-    for (i = 0, name = object + 1; name < end;
-         i++, name = json->nodes[name + 1].next)
-    {
-        json->names[i] = trk_json_raw(json, name);
-
-        if (json->nodes[name].flags & TRK_JSON_ESCAPED) {
-            json->names[i].p = json->decoded.p + json->decoded.n;
-            trk_json_decode(&json->decoded, trk_json_raw(json, name));
-            json->names[i].n = (size_t) (json->decoded.p + json->decoded.n
-                                         - json->names[i].p);
-        }
     }
 
     qsort(json->names, n, sizeof(*json->names), trk_json_name_cmp);
 
     for (i = 1; i < n; i++) {
-        if (trk_str_eq(json->names[i - 1], json->names[i])) {
+        if (trk_str_eq(json->names[i - 1].text, json->names[i].text)) {
             return trk_json_fail(s, TRK_ERR_DUPLICATE_KEY,
-                                 json->p + json->nodes[object].off);
+                                 json->p + json->names[i].off);
         }
     }
 
@@ -707,13 +689,57 @@ trk_json_duplicates(trk_json_scan_t *s, uint32_t object, uint32_t n)
 }
 
 
+/* All names of an object into json->names, in their order. */
+
+static int
+trk_json_names(trk_json_t *json, uint32_t object)
+{
+    size_t            begin;
+    uint32_t          node, end;
+    trk_buf_t        *decoded;
+    trk_json_name_t  *name;
+
+    decoded = &json->decoded;
+    trk_buf_reset(decoded, SIZE_MAX);
+
+    /* room for all of them first: the views must not move */
+
+    if (trk_buf_reserve(decoded, json->nodes[object].len) == NULL) {
+        return TRK_NOMEM;
+    }
+
+    name = json->names;
+    end = json->nodes[object].next;
+
+    for (node = object + 1; node < end; node = json->nodes[node + 1].next) {
+
+        name->text = trk_json_raw(json, node);
+        name->off = json->nodes[node].off;
+
+        if (json->nodes[node].flags & TRK_JSON_ESCAPED) {
+            begin = decoded->n;
+            trk_json_decode(decoded, name->text);
+            name->text = trk_str_of(decoded->p + begin, decoded->n - begin);
+        }
+
+        name++;
+    }
+
+    return TRK_OK;
+}
+
+
+/* Of equal names the later one comes second. */
+
 static int
 trk_json_name_cmp(const void *one, const void *two)
 {
-    const trk_str_t  *a, *b;
+    int                     rc;
+    const trk_json_name_t  *a, *b;
 
     a = one;
     b = two;
+    rc = trk_str_cmp(a->text, b->text);
 
-    return trk_str_cmp(*a, *b);
+    return rc != 0 ? rc : (a->off > b->off) - (a->off < b->off);
 }

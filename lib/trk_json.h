@@ -47,13 +47,20 @@ typedef struct {
 } trk_json_node_t;
 
 
+/* A member's name, decoded, and where its text lies. */
+typedef struct {
+    trk_str_t  text;
+    uint32_t   off;
+} trk_json_name_t;
+
+
 typedef struct {
     const uint8_t    *p;        /* the text; the caller's */
     size_t            n;
     trk_json_node_t  *nodes;    /* owned, reused by the next parse */
     uint32_t          nnodes;
     uint32_t          cap;
-    trk_str_t        *names;    /* owned scratch: names of a big object */
+    trk_json_name_t  *names;    /* owned scratch: names of a big object */
     uint32_t          names_cap;
     trk_buf_t         decoded;  /* owned scratch: its names with escapes */
     uint32_t          escaped;  /* bytes of the longest text of a string

@@ -103,7 +103,8 @@ static const refused_t  refused[] = {
     { "\"\xe2\x82\"", TRK_ERR_INVALID_UTF8, 1 },
     { "[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", TRK_ERR_TOO_DEEP, 16 },
     { "{\"a\":1,\"a\":2}", TRK_ERR_DUPLICATE_KEY, 7 },
-    { "{\"a\":1,\"b\":0,\"\\u0061\":2}", TRK_ERR_DUPLICATE_KEY, 0 },
+    { "{\"a\":1,\"b\":0,\"\\u0061\":2}", TRK_ERR_DUPLICATE_KEY, 13 },
+    { "{\"\\u0061\":1,\"b\":0,\"a\":2}", TRK_ERR_DUPLICATE_KEY, 18 },
     { "[{\"x\":{\"\":1,\"\":2}}]", TRK_ERR_DUPLICATE_KEY, 12 },
 };
 
