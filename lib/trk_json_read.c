@@ -34,6 +34,21 @@ trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf)
 }
 
 
+trk_str_t
+trk_json_short(const trk_json_t *json, uint32_t i, uint8_t *dst)
+{
+    trk_buf_t  buf;
+
+    /* full from the start, so it never grows */
+
+    buf = (trk_buf_t) {
+        .p = dst, .cap = TRK_JSON_SHORT, .max = TRK_JSON_SHORT
+    };
+
+    return trk_json_string(json, i, &buf);
+}
+
+
 /* The decoded text is never longer than the escaped one. */
 
 void

@@ -181,10 +181,12 @@ trk_number_double(trk_str_t text, double *v)
 int
 trk_json_time(const trk_json_t *json, uint32_t i, int64_t *ms)
 {
+    uint8_t  text[TRK_JSON_SHORT];
+
     switch (json->nodes[i].type) {
 
     case TRK_JSON_STRING:
-        return trk_time_parse(trk_json_raw(json, i), ms) == TRK_OK
+        return trk_time_parse(trk_json_short(json, i, text), ms) == TRK_OK
                ? TRK_OK : TRK_INVALID;
 
     case TRK_JSON_NUMBER:

@@ -505,13 +505,14 @@ static int
 trk_record_value_uuid(trk_record_t *rec, uint32_t value, void *dst)
 {
     int         rc;
+    uint8_t     text[TRK_JSON_SHORT];
     trk_uuid_t  uuid;
 
     if (rec->json.nodes[value].type != TRK_JSON_STRING) {
         return TRK_INVALID;
     }
 
-    rc = trk_uuid_parse(trk_json_raw(&rec->json, value), &uuid);
+    rc = trk_uuid_parse(trk_json_short(&rec->json, value, text), &uuid);
 
     if (rc == TRK_OK) {
         memcpy(dst, &uuid, sizeof(uuid));

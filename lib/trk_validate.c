@@ -258,10 +258,11 @@ trk_validate_timestamp(const trk_json_t *json, uint32_t i)
 {
     int      rc;
     int64_t  ms;
+    uint8_t  text[TRK_JSON_SHORT];
 
     if (json->nodes[i].type == TRK_JSON_STRING) {
 
-        if (trk_time_parse(trk_json_raw(json, i), &ms) != TRK_OK) {
+        if (trk_time_parse(trk_json_short(json, i, text), &ms) != TRK_OK) {
             return TRK_ERR_FORMAT_MISMATCH;
         }
 

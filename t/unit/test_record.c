@@ -195,6 +195,10 @@ test_strangers(void)
     size_t        i;
     trk_record_t  rec;
 
+    static const char  escaped[] = "{\"event_type\":\"x\",\"event_id\":"
+        "\"\\u0030199abcd-0000-7000-8000-00000000000f\","
+        "\"timestamp\":\"1970-01-01T08:00:01\\u002B08:00\"}";
+
     trk_record_init(&rec);
 
     for (i = 0; i < sizeof(strangers) / sizeof(*strangers); i++) {
@@ -210,6 +214,11 @@ test_strangers(void)
                                   ",\"new\":[1],\"user_id\":null}") - 1),
            TRK_OK, "members we do not know are ignored, null is absent");
     is_int(rec.user_id, 0, "absent");
+
+    is_int(trk_record_read(&rec, (const uint8_t *) escaped,
+                           sizeof(escaped) - 1),
+           TRK_OK, "an id and a time with escapes: %s", rec.error);
+    is_int(rec.timestamp, 1000, "are what they stand for");
 
     trk_record_free(&rec);
 }
