@@ -15,7 +15,8 @@
 
 
 #define TRK_JSON_SMALL       16     /* members compared pair by pair */
-#define TRK_JSON_KEEP_NODES  4096   /* kept by trk_json_trim() */
+#define TRK_JSON_KEEP_NODES  4096   /* kept by trk_json_trim(), */
+#define TRK_JSON_KEEP_BYTES  16384  /* and room to decode */
 
 #define trk_json_digit(c)    ((uint8_t) ((c) - '0') <= 9)
 
@@ -76,7 +77,9 @@ trk_json_free(trk_json_t *json)
 void
 trk_json_trim(trk_json_t *json)
 {
-    if (json->cap > TRK_JSON_KEEP_NODES || json->names_cap > 0) {
+    if (json->cap > TRK_JSON_KEEP_NODES || json->names_cap > 0
+        || json->decoded.cap > TRK_JSON_KEEP_BYTES)
+    {
         trk_json_free(json);
     }
 }

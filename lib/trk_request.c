@@ -28,7 +28,10 @@ static int trk_request_events(trk_request_t *req, uint32_t first,
 static uint32_t trk_request_list(trk_request_t *req);
 static void trk_request_envelope(trk_request_t *req, trk_event_t *event);
 static void trk_event_judge(trk_request_t *req, trk_event_t *event,
-    const trk_image_t *image, const trk_limits_t *limits);
+    const trk_event_t *envelope, const trk_image_t *image,
+    const trk_limits_t *limits);
+static size_t trk_event_size(const trk_request_t *req,
+    const trk_event_t *event);
 static void trk_event_members(trk_request_t *req, trk_event_t *event);
 static void trk_event_type(trk_request_t *req, trk_event_t *event,
     const trk_image_t *image);
@@ -131,9 +134,10 @@ int
 trk_request_judge(trk_request_t *req, const trk_image_t *image,
     const trk_limits_t *limits, const uint8_t *body, size_t n)
 {
-    int       rc;
-    size_t    i;
-    uint32_t  list;
+    int          rc;
+    size_t       i;
+    uint32_t     list;
+    trk_event_t  envelope;
 
     req->nevents = 0;
     req->nrejected = 0;
@@ -179,8 +183,14 @@ trk_request_judge(trk_request_t *req, const trk_image_t *image,
         return rc;
     }
 
+    memset(&envelope, 0, sizeof(envelope));
+
+    if (list != 0) {
+        trk_request_envelope(req, &envelope);
+    }
+
     for (i = 0; i < req->nevents; i++) {
-        trk_event_judge(req, &req->events[i], image, limits);
+        trk_event_judge(req, &req->events[i], &envelope, image, limits);
     }
 
     return req->failed;
@@ -269,19 +279,19 @@ trk_request_events(trk_request_t *req, uint32_t first, uint32_t end,
 
 static void
 trk_event_judge(trk_request_t *req, trk_event_t *event,
-    const trk_image_t *image, const trk_limits_t *limits)
+    const trk_event_t *envelope, const trk_image_t *image,
+    const trk_limits_t *limits)
 {
-    const trk_json_node_t  *node;
+    uint16_t  i;
 
-    node = &req->json.nodes[event->node];
     event->violations = (uint32_t) req->nviolations;
 
-    if (node->type != TRK_JSON_OBJECT) {
+    if (req->json.nodes[event->node].type != TRK_JSON_OBJECT) {
         trk_event_violation(req, event, (trk_violation_t) {
             .code = TRK_ERR_NOT_AN_OBJECT
         });
 
-    } else if (node->len > limits->max_event_size) {
+    } else if (trk_event_size(req, event) > limits->max_event_size) {
         trk_event_violation(req, event, (trk_violation_t) {
             .code = TRK_ERR_EVENT_TOO_LARGE
         });
@@ -291,16 +301,35 @@ trk_event_judge(trk_request_t *req, trk_event_t *event,
         trk_event_type(req, event, image);
     }
 
-    if (event->node != 0 && req->json.nodes[0].type == TRK_JSON_OBJECT) {
-        trk_request_envelope(req, event);
+    /* what is wrong with the envelope is wrong with each of its events, so
+     * that every sender learns it the same way */
+
+    for (i = 0; i < envelope->nviolations; i++) {
+        trk_event_violation(req, event,
+                            req->violations[envelope->violations + i]);
     }
 
     req->nrejected += event->nviolations > 0;
 }
 
 
-/* The batch's own members; what is wrong with them is wrong with each of its
- * events, so that every sender learns it the same way. */
+/* What it inherits is part of it: else a small body could become a record as
+ * large as all of the body for each of its events. */
+
+static size_t
+trk_event_size(const trk_request_t *req, const trk_event_t *event)
+{
+    const trk_json_node_t  *nodes;
+
+    nodes = req->json.nodes;
+
+    return (size_t) nodes[event->node].len
+           + (req->context ? nodes[req->context].len : 0);
+}
+
+
+/* The batch's own members, looked at once however many events it has:
+ * `event` stands for the envelope and only gathers violations. */
 
 static void
 trk_request_envelope(trk_request_t *req, trk_event_t *event)
@@ -477,8 +506,10 @@ trk_take_event_type(trk_request_t *req, trk_event_t *event, uint32_t name)
 static void
 trk_take_event_id(trk_request_t *req, trk_event_t *event, uint32_t name)
 {
+    uint8_t  text[TRK_JSON_SHORT];
+
     if (req->json.nodes[name + 1].type == TRK_JSON_STRING
-        && trk_uuid_parse(trk_json_raw(&req->json, name + 1),
+        && trk_uuid_parse(trk_json_short(&req->json, name + 1, text),
                           &event->event_id) == TRK_OK
         && !trk_uuid_is_nil(&event->event_id))
     {

@@ -59,7 +59,8 @@ typedef struct {
 
 typedef struct {
     size_t  max_events;         /* per request */
-    size_t  max_event_size;     /* bytes of JSON text per event */
+    size_t  max_event_size;     /* bytes of JSON text per event, with the
+                                   context that it inherits */
 } trk_limits_t;
 
 typedef struct {

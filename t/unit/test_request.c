@@ -7,6 +7,8 @@
 
 #include "schema_fixture.h"
 
+#include <time.h>
+
 
 static trk_request_t  req;
 static trk_image_t   *image;
@@ -73,6 +75,7 @@ static const event_case_t  events[] = {
     { BUY ",\"coupon\":null}}", "" },
     { BUY ",\"coupon\":\"\",\"gift\":true,\"paid_at\":\"2025-05-03T10:00:00Z\""
       ",\"skus\":[\"a\",\"\"],\"cart\":{\"x\":[1]}}}", "" },
+    { BUY ",\"paid_at\":\"2025-05-03T10:00:00\\u005a\"}}", "" },
     { BUY ",\"paid_at\":1746266400000,\"skus\":[],\"cart\":7}}", "" },
     { "{\"event_type\":\"old\"}", "event_type_disabled:event_type" },
     { "{\"event_type\":\"nope\"}", "unknown_event_type:event_type" },
@@ -114,11 +117,14 @@ static const event_case_t  events[] = {
     { CLICK ",\"timestamp\":\"2025-05-03T10:00:00.000Z\"}", "" },
     { CLICK ",\"timestamp\":1746266400000}", "" },
     { CLICK ",\"timestamp\":1746266400000.0}", "" },
+    { CLICK ",\"timestamp\":\"2025-05-03T10:00:00\\u002B08:00\"}", "" },
     { CLICK ",\"timestamp\":null}", "" },
     { CLICK ",\"timestamp\":\"now\"}", "bad_timestamp:timestamp" },
     { CLICK ",\"timestamp\":1e30}", "bad_timestamp:timestamp" },
     { CLICK ",\"timestamp\":false}", "bad_timestamp:timestamp" },
     { CLICK ",\"event_id\":\"0199abcd-0000-7000-8000-00000000000F\"}", "" },
+    { CLICK ",\"event_id\":\"\\u0030199abcd-0000-7000-8000-00000000000f\"}", ""
+    },
     { CLICK ",\"event_id\":\"\"}", "bad_event_id:event_id" },
     { CLICK ",\"event_id\":1}", "bad_event_id:event_id" },
     { CLICK ",\"event_id\":\"00000000-0000-0000-0000-000000000000\"}",
@@ -236,7 +242,87 @@ test_limits(void)
     is_int(judge("[ " CLICK "} , " CLICK " }]"), TRK_OK, "judged");
     is_int(req.events[0].nviolations, 0, "as large as allowed");
     is_text(verdict(1), strlen(verdict(1)), "event_too_large", "larger");
+
+    is_int(judge("{\"batch\":[" CLICK "}],\"context\":{\"locale\":\"de\"}}"),
+           TRK_OK, "judged");
+    is_text(verdict(0), strlen(verdict(0)), "event_too_large",
+            "an inherited context is part of each event");
+    is_int(judge("{\"batch\":[" CLICK "}],\"context\":null}"), TRK_OK,
+           "judged");
+    is_int(req.nrejected, 0, "none is not");
     limits.max_event_size = 65536;
+}
+
+
+/* CPU time to judge n empty events under half a megabyte of members that a
+ * batch does not have. */
+
+static double
+judge_hostile_envelope(size_t n)
+{
+    size_t     i;
+    clock_t    start, end;
+    trk_buf_t  b;
+
+    trk_buf_init(&b, 1 << 20);
+    trk_buf_lit(&b, "{\"batch\":[{}");
+
+    for (i = 1; i < n; i++) {
+        trk_buf_lit(&b, ",{}");
+    }
+
+    trk_buf_lit(&b, "]");
+
+    for (i = 0; b.n < 500000; i++) {
+        trk_buf_lit(&b, ",\"\\u0061");
+        trk_buf_uint(&b, i);
+        trk_buf_lit(&b, "\":0");
+    }
+
+    trk_buf_lit(&b, "}");
+
+    start = clock();
+    is_int(judge_bytes((char *) b.p, b.n), TRK_OK, "judged");
+    end = clock();
+
+    is_int(req.nrejected, n, "all %zu rejected", n);
+    trk_buf_free(&b);
+
+    return (double) (end - start) / CLOCKS_PER_SEC;
+}
+
+
+static void
+test_hostile_envelope(void)
+{
+    double  one, many;
+
+    one = judge_hostile_envelope(1);
+    many = judge_hostile_envelope(500);
+
+    ok(many < one * 5 + 0.01, "the sum of events and members, not their "
+       "product: %.3f s for one event, %.3f s for 500", one, many);
+}
+
+
+static void
+test_trim(void)
+{
+    trk_buf_t  b;
+
+    trk_buf_init(&b, 1 << 20);
+    trk_buf_lit(&b, "[\"\\n");
+    trk_request_trim(&req);
+    memset(trk_buf_reserve(&b, 500000), 'a', 500000);
+    b.n += 500000;
+    trk_buf_lit(&b, "\"]");
+
+    is_int(judge_bytes((char *) b.p, b.n), TRK_OK, "judged");
+    trk_request_trim(&req);
+    ok(req.json.decoded.cap < 65536, "room to decode is given back");
+
+    is_int(judge(CLICK "}"), TRK_OK, "after a trim it goes on");
+    trk_buf_free(&b);
 }
 
 
@@ -329,9 +415,8 @@ main(void)
     test_limits();
     test_error_bound();
     test_answers();
-
-    trk_request_trim(&req);
-    is_int(judge(CLICK "}"), TRK_OK, "after a trim it goes on");
+    test_hostile_envelope();
+    test_trim();
 
     trk_request_free(&req);
     free(image);
