@@ -145,6 +145,16 @@ row_is('a known name that fits, of a type that does not define it',
 row_is('a known name that does not fit', record('{"i":"five"}', type => 'keeper'),
     f_i => '\N', 'fields_extra[\'i\']' => 'five');
 
+# Indexes of low-cardinality columns have 1, 2 or 4 bytes.
+for my $n (300, 66_000) {
+    my $last = $n - 1;
+
+    row_is("$n unknown fields", record('{' . join(',', map { "\"k$_\":$_" } 0 .. $last)
+        . '}', type => 'keeper'), 'length(fields_extra)' => $n,
+        "fields_extra['k$last']" => $last, 'arrayCount((k, v) -> k = concat(\'k\', v),'
+        . ' mapKeys(fields_extra), mapValues(fields_extra))' => $n);
+}
+
 
 # --- times ---
 
