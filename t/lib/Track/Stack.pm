@@ -9,6 +9,7 @@ package Track::Stack;
 use strict;
 use warnings;
 
+use File::Basename ();
 use File::Path ();
 use Test::More ();
 
@@ -220,7 +221,8 @@ sub _finish {
     return if !$self->{used};
 
     if (failing()) {
-        my $keep = root() . '/.run/failed-' . $self->{name};
+        my $keep = root() . '/.run/failed-' . File::Basename::basename($0)
+            . "-$self->{base}";
         $self->stop();
         File::Path::remove_tree($keep);
         rename $self->dir, $keep;
