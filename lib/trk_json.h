@@ -134,7 +134,7 @@ size_t trk_json_length(const trk_json_t *json, uint32_t i);
 TRK_MUSTCHECK int trk_number_int64(trk_str_t text, int64_t *v);
 
 /* A JSON number's text as the nearest double.  TRK_LIMIT: overflows; *v is
- * then +-HUGE_VAL.  TRK_NOMEM. */
+ * then +-HUGE_VAL. */
 TRK_MUSTCHECK int trk_number_double(trk_str_t text, double *v);
 
 /* Node i as a time in milliseconds since the epoch: an RFC 3339 string or an

@@ -7,10 +7,16 @@
 #include "trk_time.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 
 #define TRK_EXPONENT_MAX  100000000     /* beyond any text's digits */
+
+/* More never change what a double is rounded to, but for whether there are
+ * any: of a value half way between two doubles 767 can count. */
+#define TRK_DOUBLE_DIGITS  800
+#define TRK_DOUBLE_TEXT    (TRK_DOUBLE_DIGITS + 40)
 
 
 /* A number's text taken apart: 0.DIGITS times ten to the power of point. */
@@ -24,6 +30,7 @@ typedef struct {
 
 static void trk_decimal_parse(trk_str_t text, trk_decimal_t *d);
 static int64_t trk_decimal_exponent(const uint8_t *p, const uint8_t *end);
+static void trk_decimal_shorten(trk_str_t text, char *dst);
 
 
 int
@@ -153,28 +160,53 @@ trk_decimal_exponent(const uint8_t *p, const uint8_t *end)
 int
 trk_number_double(trk_str_t text, double *v)
 {
-    char  small[64], *copy;
+    char  copy[TRK_DOUBLE_TEXT];
 
-    copy = small;
+    if (text.n < sizeof(copy)) {
+        memcpy(copy, text.p, text.n);
+        copy[text.n] = '\0';
 
-    if (text.n >= sizeof(small)) {
-
-        copy = malloc(text.n + 1);
-        if (copy == NULL) {
-            return TRK_NOMEM;
-        }
+    } else {
+        trk_decimal_shorten(text, copy);
     }
-
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = '\0';
 
     *v = strtod(copy, NULL);
 
-    if (copy != small) {
-        free(copy);
+    return isinf(*v) ? TRK_LIMIT : TRK_OK;
+}
+
+
+/* A number that rounds to the same double, in less than TRK_DOUBLE_TEXT
+ * bytes with its NUL. */
+
+static void
+trk_decimal_shorten(trk_str_t text, char *dst)
+{
+    int64_t         i;
+    trk_decimal_t   d;
+    const uint8_t  *p;
+
+    trk_decimal_parse(text, &d);
+
+    if (d.negative) {
+        *dst++ = '-';
     }
 
-    return isinf(*v) ? TRK_LIMIT : TRK_OK;
+    *dst++ = '0';
+    *dst++ = '.';
+
+    for (i = 0, p = d.p; i < d.ndigits && i < TRK_DOUBLE_DIGITS; i++) {
+        p += *p == '.';
+        *dst++ = (char) *p++;
+    }
+
+    /* the last digit that counts is not 0, so what is left out is not 0 */
+
+    if (i < d.ndigits) {
+        *dst++ = '1';
+    }
+
+    (void) snprintf(dst, 32, "0e%lld", (long long) d.point);
 }
 
 

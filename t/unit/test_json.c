@@ -310,6 +310,41 @@ test_numbers(void)
 }
 
 
+/* Numbers of more digits than are looked at one by one. */
+
+static void
+test_long_doubles(void)
+{
+    double  d;
+    char    text[4096];
+
+    memset(text, '0', sizeof(text));
+    memcpy(text, "-1", 2);
+    memcpy(text + 2002, "e-2000", 6);
+    is_int(trk_number_double(trk_str_of(text, 2008), &d), TRK_OK, "long");
+    ok(d == -1, "-1 with 2000 zeros and an exponent against them");
+
+    memset(text, '0', sizeof(text));
+    text[1] = '.';
+    memcpy(text + 2001, "15e2000", 7);
+    is_int(trk_number_double(trk_str_of(text, 2008), &d), TRK_OK, "long");
+    ok(d == 1.5, "zeros before the first digit");
+
+    memset(text, '0', sizeof(text));
+    is_int(trk_number_double(trk_str_of(text, 1), &d), TRK_OK, "0");
+    text[1] = '.';
+    is_int(trk_number_double(trk_str_of(text, 3000), &d), TRK_OK, "long");
+    ok(d == 0, "nothing but zeros");
+
+    memcpy(text, "9007199254740993.", 17);
+    is_int(trk_number_double(trk_str_of(text, 4000), &d), TRK_OK, "long");
+    ok(d == 9007199254740992, "half way between two: the even one");
+    text[3999] = '1';
+    is_int(trk_number_double(trk_str_of(text, 4000), &d), TRK_OK, "long");
+    ok(d == 9007199254740994, "the last of 4000 digits counts");
+}
+
+
 int
 main(void)
 {
@@ -322,6 +357,7 @@ main(void)
     test_nodes();
     test_strings();
     test_numbers();
+    test_long_doubles();
 
     (void) parse_lit("null");
     trk_json_free(&json);
