@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 
-#define LOADER_PG_CONNECT  "5"          /* s */
-#define LOADER_PG_ASK      5000         /* ms for a short answer */
+#define LOADER_PG_ASK      5000         /* ms for a connection, or a short
+                                           answer */
 #define LOADER_PG_READ     60000        /* ms for the whole schema */
 #define LOADER_PG_SLICE    100          /* ms between looks at *stop */
 #define LOADER_PG_IMAGE    (1 << 30)    /* bytes at most */
@@ -25,6 +25,7 @@ struct loader_pg_s {
 };
 
 
+static int loader_pg_handshake(loader_pg_t *pg, char error[LOADER_ERROR_MAX]);
 static int loader_pg_query(loader_pg_t *pg, const char *sql,
     int64_t deadline, PGresult **result, char error[LOADER_ERROR_MAX]);
 static int loader_pg_exec(loader_pg_t *pg, const char *sql, int64_t deadline,
@@ -53,12 +54,9 @@ loader_pg_connect(loader_pg_t **out, const char *conninfo,
 {
     loader_pg_t  *pg;
 
-    /* the connection string may name another time-out; not an encoding */
-
-    const char *const  keys[] = { "connect_timeout", "application_name",
-                                  "dbname", "client_encoding", NULL };
-    const char *const  values[] = { LOADER_PG_CONNECT, "track-loader",
-                                    conninfo, "UTF8", NULL };
+    const char *const  keys[] = { "application_name", "dbname",
+                                  "client_encoding", NULL };
+    const char *const  values[] = { "track-loader", conninfo, "UTF8", NULL };
 
     *out = NULL;
 
@@ -69,19 +67,12 @@ loader_pg_connect(loader_pg_t **out, const char *conninfo,
     }
 
     pg->stop = stop;
-    pg->conn = PQconnectdbParams(keys, values, 1);
+    pg->conn = PQconnectStartParams(keys, values, 1);
 
-    if (PQstatus(pg->conn) != CONNECTION_OK
-        || PQsetnonblocking(pg->conn, 1) != 0)
-    {
-        (void) loader_pg_fail(pg, error);
-        loader_pg_close(pg);
-        return TRK_IO;
-    }
-
-    if (loader_pg_exec(pg, "LISTEN track_schema",
-                       loader_monotonic() + LOADER_PG_ASK, error)
-        != TRK_OK)
+    if (loader_pg_handshake(pg, error) != TRK_OK
+        || loader_pg_exec(pg, "LISTEN track_schema",
+                          loader_monotonic() + LOADER_PG_ASK, error)
+           != TRK_OK)
     {
         loader_pg_close(pg);
         return TRK_IO;
@@ -212,6 +203,45 @@ loader_pg_snapshot(loader_pg_t *pg, loader_snapshot_t **snap,
     }
 
     return rc;
+}
+
+
+/* Only the look-up of a name can block here, for as long as it takes. */
+
+static int
+loader_pg_handshake(loader_pg_t *pg, char error[LOADER_ERROR_MAX])
+{
+    int                        n;
+    int64_t                    deadline;
+    struct pollfd              fd;
+    PostgresPollingStatusType  state;
+
+    deadline = loader_monotonic() + LOADER_PG_ASK;
+    state = PQstatus(pg->conn) == CONNECTION_BAD ? PGRES_POLLING_FAILED
+                                                 : PGRES_POLLING_WRITING;
+
+    while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
+
+        if (loader_monotonic() >= deadline || atomic_load(pg->stop)) {
+            snprintf(error, LOADER_ERROR_MAX, "no connection in time");
+            return TRK_IO;
+        }
+
+        fd.fd = PQsocket(pg->conn);
+        fd.events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+
+        n = poll(&fd, 1, LOADER_PG_SLICE);
+
+        if (n > 0 || (n == -1 && errno != EINTR)) {
+            state = PQconnectPoll(pg->conn);
+        }
+    }
+
+    if (state != PGRES_POLLING_OK || PQsetnonblocking(pg->conn, 1) != 0) {
+        return loader_pg_fail(pg, error);
+    }
+
+    return TRK_OK;
 }
 
 

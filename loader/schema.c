@@ -1,7 +1,9 @@
 /*
  * The schema thread.  What stands below loader_schema_run() is run by that
  * thread alone, the functions of schema.h by main.  They share what stands
- * under the mutex, and the atomics.  See schema.h.
+ * under the mutex, and the atomics.  Who comes back from a call that blocked
+ * looks at `stop` first: main may have gone on without the thread, and freed
+ * what it was given.  See schema.h.
  */
 
 #include "schema.h"
@@ -376,6 +378,10 @@ loader_schema_look(loader_schema_t *s)
         return TRK_OK;
     }
 
+    if (atomic_load(&s->stop)) {
+        return TRK_IO;
+    }
+
     loader_log_limited(&limit, LOADER_LOG_WARN, "cannot read the schema from"
                        " PostgreSQL: %s; trying again", error);
     loader_metric_set(LOADER_M_POSTGRES_UP, 0);
@@ -544,6 +550,10 @@ loader_schema_existing(loader_schema_t *s, trk_buf_t *out)
                      " FORMAT TSV"),
              NULL, s->conf->clickhouse_timeout, out, error);
 
+    if (atomic_load(&s->stop)) {
+        return TRK_IO;
+    }
+
     if (rc != TRK_OK) {
         loader_log_limited(&limit, LOADER_LOG_WARN, "cannot ask ClickHouse"
                            " for its columns: %s; trying again", error);
@@ -609,6 +619,10 @@ loader_schema_send(loader_schema_t *s, trk_buf_t *sql)
 
     rc = loader_clickhouse_query(s->ch, trk_str_of(sql->p, sql->n), NULL,
                                  s->conf->clickhouse_timeout, NULL, error);
+
+    if (atomic_load(&s->stop)) {
+        return TRK_IO;
+    }
 
     if (rc == TRK_INVALID) {
         loader_log_limited(&limit, LOADER_LOG_ERROR, "ClickHouse refuses the"
