@@ -78,6 +78,24 @@ wait_verdict($nginx, '', 'later', {}, 15);
 pass('PostgreSQL back: catches up');
 
 
+# --- hung: it accepts connections and says nothing ---
+
+$stack->signal('postgres', 'STOP');
+is(post($good)->{status}, 204, 'PostgreSQL hangs: goes on');
+my $took = $nginx->stop('QUIT');
+cmp_ok($took, '<', 4, sprintf 'quit does not wait for it (%.1f s)', $took);
+$begin = now();
+$nginx->start();
+is(post($good)->{status}, 204, 'start does not wait for it');
+$nginx->reload();
+cmp_ok(now() - $begin, '<', 8, 'nor does a reload');
+is(post($good)->{status}, 204, 'events are taken');
+$stack->signal('postgres', 'CONT');
+$stack->define('awake');
+wait_verdict($nginx, '', 'awake', {}, 20);
+pass('PostgreSQL awake: catches up');
+
+
 # --- a schema file that cannot be used ---
 
 $nginx->stop();

@@ -27,6 +27,7 @@ worker_rlimit_nofile 4096;
 pid %%DIR%%/nginx.pid;
 error_log %%DIR%%/error.log notice;
 daemon on;
+%%MAIN%%
 
 events {
     worker_connections 1024;
@@ -44,7 +45,7 @@ CONF
 
 
 # Track::Nginx->new(stack => $stack, http => TEXT): TEXT stands in the http
-# block.  In it %%DIR%%, %%POSTGRES%%, %%KAFKA%%, %%PORT%%, %%PORT2%% and what
+# block, that of `main`, if given, before it.  In it %%DIR%%, %%POSTGRES%%, %%KAFKA%%, %%PORT%%, %%PORT2%% and what
 # `replace` gives are filled in.  `conf` instead of `http` is a whole file.
 sub new {
     my ($class, %arg) = @_;
@@ -65,6 +66,7 @@ sub new {
         DIR      => $dir,
         MODULE   => $ENV{TRACK_MODULE} || $MODULE,
         USER     => $> == 0 ? 'user www-data;' : '',
+        MAIN     => $arg{main} || '',
         PORT     => $self->{port},
         PORT2    => $self->{port2},
         POSTGRES => sprintf('host=127.0.0.1 port=%d user=track_reader'

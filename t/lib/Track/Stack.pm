@@ -162,6 +162,16 @@ sub kill_part {
 }
 
 
+# Sends a signal to a part and all its processes: STOP makes it hang as a
+# machine does that has lost its network, CONT wakes it up.
+sub signal {
+    my ($self, $part, $name) = @_;
+    my $pid = $self->pid($part);
+
+    kill $name, $pid, split ' ', run('ps', '-o', 'pid=', '--ppid', $pid)->{out};
+}
+
+
 # SQL in psql, as the superuser: what a DBA would type.  Returns its output,
 # unaligned and without headings.
 sub psql {
