@@ -1,5 +1,5 @@
 /*
- * What consumer.c and producer.c share; it stands in consumer.c, since only
+ * What consumer.c and producer.c share; it stands in producer.c, since only
  * those two may know librdkafka, whose types are therefore named but not
  * included here.
  */

@@ -1,5 +1,7 @@
 /*
- * Dead letters and topics: see producer.h.  Main thread only.
+ * Dead letters and topics: see producer.h; and what kafka.h promises to
+ * consumer.c.  Main thread only, except log_cb(), which librdkafka calls from
+ * threads of its own.
  *
  * Idempotence stays off: in librdkafka 2.0.2 a time-out turns it into a fatal
  * error, and a dead letter may stand twice (its coordinates tell).
@@ -53,6 +55,153 @@ static const loader_kafka_property_t  ours[] = {
     { "message.max.bytes", RECORD_MAX },
     { NULL, NULL }
 };
+
+
+/* What exactly-once rests on, or what consumer.c and producer.c expect. */
+
+static const char *const  reserved[] = {
+    "acks", "allow.auto.create.topics", "auto.commit.enable",
+    "auto.commit.interval.ms", "auto.offset.reset", "bootstrap.servers",
+    "client.id", "delivery.report.only.error", "enable.auto.commit",
+    "enable.auto.offset.store", "enable.gapless.guarantee",
+    "enable.idempotence", "enable.partition.eof", "group.id",
+    "group.instance.id", "group.protocol.type", "isolation.level",
+    "log.queue", "metadata.broker.list", "offset.store.method",
+    "partition.assignment.strategy", "plugin.library.paths",
+    "internal.termination.signal", "request.required.acks",
+    "topic.blacklist", "transactional.id", NULL
+};
+
+
+static void
+log_cb(const rd_kafka_t *rk, int level, const char *facility,
+    const char *text)
+{
+    static loader_log_limit_t  limits[2];
+
+    (void) rk;
+
+    /* CONFWARN: consumer and producer share [kafka.properties], and each
+     * warns of what is the other's */
+
+    if (level > 4 || strcmp(facility, "CONFWARN") == 0) {
+        return;
+    }
+
+    loader_log_limited(&limits[level > 3], level > 3 ? LOADER_LOG_WARN
+                       : LOADER_LOG_ERROR, "librdkafka: %s: %s", facility,
+                       text);
+}
+
+
+static int
+set_property(rd_kafka_conf_t *rc, const char *key, const char *value,
+    char error[LOADER_ERROR_MAX])
+{
+    char  text[256];
+
+    if (rd_kafka_conf_set(rc, key, value, text, sizeof(text))
+        == RD_KAFKA_CONF_OK)
+    {
+        return TRK_OK;
+    }
+
+    snprintf(error, LOADER_ERROR_MAX, "Kafka property %s: %s", key, text);
+
+    return TRK_INVALID;
+}
+
+
+static int
+set_user_property(rd_kafka_conf_t *rc, const loader_property_t *property,
+    char error[LOADER_ERROR_MAX])
+{
+    size_t  i;
+
+    for (i = 0; reserved[i] != NULL; i++) {
+        if (strcmp(property->key, reserved[i]) == 0) {
+            snprintf(error, LOADER_ERROR_MAX, "[kafka.properties] %s cannot "
+                     "be set: what the loader promises rests on it",
+                     property->key);
+            return TRK_INVALID;
+        }
+    }
+
+    return set_property(rc, property->key, property->value, error);
+}
+
+
+struct rd_kafka_conf_s *
+loader_kafka_conf(const loader_conf_t *conf,
+    const loader_kafka_property_t *base,
+    const loader_kafka_property_t *ours, char error[LOADER_ERROR_MAX])
+{
+    int               rc;
+    size_t            i;
+    rd_kafka_conf_t  *rkc;
+
+    rkc = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(rkc, log_cb);
+
+    rc = set_property(rkc, "bootstrap.servers", conf->kafka_brokers, error);
+
+    for (i = 0; rc == TRK_OK && base[i].key != NULL; i++) {
+        rc = set_property(rkc, base[i].key, base[i].value, error);
+    }
+
+    for (i = 0; rc == TRK_OK && i < conf->nproperties; i++) {
+        rc = set_user_property(rkc, &conf->properties[i], error);
+    }
+
+    for (i = 0; rc == TRK_OK && ours[i].key != NULL; i++) {
+        rc = set_property(rkc, ours[i].key, ours[i].value, error);
+    }
+
+    if (rc != TRK_OK) {
+        rd_kafka_conf_destroy(rkc);
+        return NULL;
+    }
+
+    return rkc;
+}
+
+
+int
+loader_kafka_check(const loader_conf_t *conf, char error[LOADER_ERROR_MAX])
+{
+    rd_kafka_conf_t                      *rkc;
+    static const loader_kafka_property_t  none = { NULL, NULL };
+
+    rkc = loader_kafka_conf(conf, &none, &none, error);
+    if (rkc == NULL) {
+        return TRK_INVALID;
+    }
+
+    rd_kafka_conf_destroy(rkc);
+
+    return TRK_OK;
+}
+
+
+void
+loader_kafka_notify(struct rd_kafka_queue_s *queue, int fd)
+{
+    static const uint64_t  one = 1;
+
+    rd_kafka_queue_io_event_enable(queue, fd, &one, sizeof(one));
+}
+
+
+void
+loader_kafka_drain(int fd)
+{
+    uint64_t  n;
+    ssize_t   rc;
+
+    do {
+        rc = read(fd, &n, sizeof(n));
+    } while (rc == -1 && errno == EINTR);
+}
 
 
 static void

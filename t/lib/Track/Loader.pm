@@ -26,8 +26,15 @@ sub stack {
     my ($class, $stack, %option) = @_;
     my $self = $class->new($stack, %option);
 
-    run_ok({ timeout => 60 }, $PROGRAM, '-c', $self->{conf}, 'migrate');
+    $self->migrate();
     return $self;
+}
+
+
+sub migrate {
+    my ($self) = @_;
+
+    run_ok({ timeout => 60 }, $PROGRAM, '-c', $self->{conf}, 'migrate');
 }
 
 
@@ -157,7 +164,7 @@ sub produce {
     my ($stack, $partition, @values) = @_;
 
     kafka_produce($stack->env('KAFKA_BROKERS'), $TOPIC, join("\x01", @values),
-        undef, '-p', $partition);
+        undef, '-p', $partition, '-X', 'message.max.bytes=1040000');
 }
 
 
