@@ -11,11 +11,14 @@
  *   _event         accepted events become records
  *   _wait          requests parked for delivery reports
  *   _kafka         the producer (all of librdkafka)
+ *   _property      what it is configured with
  *   _response      answers
  *   _schema        the image in force, mapped by every worker
- *   _schema_file   schema file and images on disk
  *   _leader        which worker reads PostgreSQL
- *   _pg            the thread that does (all of libpq)
+ *   _follower      the thread that does
+ *   _pg            how (all of libpq)
+ *   _schema_file   the last good schema on disk
+ *   _image         the images beside it
  *   _zone          shared memory
  *   _status        track_status
  *
@@ -209,6 +212,12 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    wk->messages = ngx_palloc(cycle->pool, tmcf->max_events
+                                          * sizeof(ngx_http_track_message_t));
+    if (wk->messages == NULL) {
+        return NGX_ERROR;
+    }
+
     wk->conf = tmcf;
     wk->log = cycle->log;
     wk->shpool = (ngx_slab_pool_t *) tmcf->zone->shm.addr;
@@ -267,8 +276,6 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     trk_request_free(&wk->request);
     trk_buf_free(&wk->answer);
     trk_buf_free(&wk->records);
-    ngx_free(wk->messages);
-
     ngx_http_track_worker = NULL;
 }
 
@@ -583,6 +590,7 @@ ngx_http_track_create_main_conf(ngx_conf_t *cf)
      *     tmcf->schema_file = { 0, NULL };
      *     tmcf->brokers = { 0, NULL };
      *     tmcf->max_ack_timeout = 0;
+     *     tmcf->max_events = 0;
      *     tmcf->enabled = 0;
      *     tmcf->status = 0;
      *     tmcf->zone = NULL;
@@ -677,6 +685,7 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     tmcf->enabled = 1;
     tmcf->max_ack_timeout = ngx_max(tmcf->max_ack_timeout, conf->ack_timeout);
+    tmcf->max_events = ngx_max(tmcf->max_events, (size_t) conf->max_events);
 
     if (ngx_http_track_topic_index(tmcf, &conf->topic, &conf->topic_index)
         != NGX_OK)

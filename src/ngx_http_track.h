@@ -3,10 +3,10 @@
  * What the files of the nginx side share.
  *
  * Who runs what: configuration in the master, everything else in the event
- * loop of a worker (or of the only process), but for the two files that the
- * schema thread runs, ngx_http_track_pg.c and ngx_http_track_schema_file.c:
- * what is declared for them below takes plain C types and calls no nginx
- * function.  lib/ (trk_*.h) is pure and serves both.
+ * loop of a worker, but for what the schema thread runs, the files _follower,
+ * _pg, _schema_file and _image: what is declared for them at the end takes
+ * plain C types and calls no nginx function.  lib/ (trk_*.h) is pure and
+ * serves both.
  */
 
 
@@ -40,11 +40,13 @@
 #define NGX_HTTP_TRACK_RETRY       "5"      /* Retry-After, in seconds */
 #define NGX_HTTP_TRACK_TICK        1000     /* of each worker, in ms */
 #define NGX_HTTP_TRACK_IMAGE_MAX   (256 * 1024 * 1024)
+#define NGX_HTTP_TRACK_TEMP_EXT    ".tmp"
 
 
-typedef struct ngx_http_track_kafka_s  ngx_http_track_kafka_t;
-typedef struct ngx_http_track_pg_s     ngx_http_track_pg_t;
-typedef struct ngx_http_track_wait_s   ngx_http_track_wait_t;
+typedef struct ngx_http_track_follower_s  ngx_http_track_follower_t;
+typedef struct ngx_http_track_kafka_s     ngx_http_track_kafka_t;
+typedef struct ngx_http_track_pg_s        ngx_http_track_pg_t;
+typedef struct ngx_http_track_wait_s      ngx_http_track_wait_t;
 
 
 /* configuration */
@@ -55,7 +57,8 @@ typedef struct {
     ngx_str_t                    brokers;
     ngx_array_t                  properties;    /* ngx_keyval_t */
     ngx_array_t                  topics;        /* ngx_str_t, distinct */
-    ngx_msec_t                   max_ack_timeout;
+    ngx_msec_t                   max_ack_timeout;   /* of all locations */
+    size_t                       max_events;        /* likewise */
     ngx_uint_t                   enabled;       /* some location has track */
     ngx_uint_t                   status;        /* or track_status */
     ngx_shm_zone_t              *zone;
@@ -194,8 +197,8 @@ typedef struct {
 
     /* lead */
     ngx_atomic_uint_t            epoch;         /* of our lease; 0: none */
-    ngx_http_track_pg_t         *pg;
-    ngx_connection_t            *pg_connection;
+    ngx_http_track_follower_t   *follower;
+    ngx_connection_t            *reports;       /* of the follower */
 
     /* events */
     ngx_http_track_kafka_t      *kafka;
@@ -203,8 +206,7 @@ typedef struct {
     trk_request_t                request;
     trk_buf_t                    answer;
     trk_buf_t                    records;
-    ngx_http_track_message_t    *messages;
-    size_t                       messages_cap;
+    ngx_http_track_message_t    *messages;      /* conf's max_events */
     u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
     uint64_t                     seq;           /* of the last event */
     size_t                       max_record;    /* bytes, key included */
@@ -318,6 +320,20 @@ void ngx_http_track_wait_report(ngx_http_track_wait_t *w, ngx_uint_t ok);
 void ngx_http_track_wait_finish(ngx_http_track_worker_t *wk);
 
 
+/* ngx_http_track_property.c; error has NGX_HTTP_TRACK_ERROR_LEN bytes */
+
+typedef ngx_int_t (*ngx_http_track_property_pt)(void *conf, const char *name,
+    const char *value, char *error);
+
+/* 1: it may not be set; error says why. */
+ngx_uint_t ngx_http_track_property_refused(ngx_keyval_t *property,
+    char *error);
+
+/* Sets all that a producer is to have.  NGX_OK, or what `set` returned. */
+ngx_int_t ngx_http_track_properties(ngx_http_track_main_conf_t *tmcf,
+    ngx_http_track_property_pt set, void *conf, char *error);
+
+
 /* ngx_http_track_kafka.c: all of librdkafka */
 
 /* Configuration time, without a producer; error has
@@ -381,9 +397,9 @@ ngx_int_t ngx_http_track_status_handler(ngx_http_request_t *r);
 
 
 /*
- * ngx_http_track_schema_file.c: the schema file and the image files beside
- * it.  Blocking; runs in the schema thread, and in init_process.  Functions
- * that fail leave a sentence in error (NGX_HTTP_TRACK_ERROR_LEN bytes).
+ * ngx_http_track_schema_file.c: the schema file, the durable form.  Blocking;
+ * runs in the schema thread, and in init_process.  Functions that fail leave
+ * a sentence in error (NGX_HTTP_TRACK_ERROR_LEN bytes).
  */
 
 /* Writes the sentence, cut to fit; %m is errno's. */
@@ -397,6 +413,14 @@ trk_schema_t *ngx_http_track_schema_file_read(const char *path, char *error);
 /* Writes it: atomically, and on the disk when 0 is returned; -1: failed. */
 int ngx_http_track_schema_file_write(const char *path,
     const trk_schema_t *schema, char *error);
+
+/* Writes target, path itself or a name beside it, by way of a temporary file
+ * "<path>.<anything>.tmp"; sync: it is on the disk when 0 is returned.  -1. */
+int ngx_http_track_file_write(const char *path, const char *target,
+    trk_buf_t *text, int sync, char *error);
+
+
+/* ngx_http_track_image.c: the images beside it, likewise */
 
 /* Compiles a finished schema and writes its image beside path under the name
  * that *generation stands for, unless that is `present` already.  0, -1. */
@@ -416,7 +440,7 @@ void ngx_http_track_image_clean(const char *path);
 
 
 /*
- * ngx_http_track_pg.c: all of libpq, in a thread of the leader.
+ * ngx_http_track_follower.c: the schema thread of the leader.
  */
 
 typedef struct {
@@ -426,23 +450,56 @@ typedef struct {
                                                 /* of PostgreSQL; "": none */
     char                         schema_error[NGX_HTTP_TRACK_ERROR_LEN];
                                                 /* of what it said */
-} ngx_http_track_pg_report_t;
-
-/* Configuration time: 0, or -1 and a sentence. */
-int ngx_http_track_pg_check(const char *conninfo, char *error);
+} ngx_http_track_follower_report_t;
 
 /* Starts the thread.  `present` is the generation in force.  *fd becomes
  * readable whenever there is something to take; the caller closes it.
  * NULL: failed, see errno. */
-ngx_http_track_pg_t *ngx_http_track_pg_start(const char *conninfo,
-    const char *path, uint64_t present, int *fd);
+ngx_http_track_follower_t *ngx_http_track_follower_start(
+    const char *conninfo, const char *path, uint64_t present, int *fd);
 
 /* What there is to know now. */
-void ngx_http_track_pg_take(ngx_http_track_pg_t *pg,
-    ngx_http_track_pg_report_t *report);
+void ngx_http_track_follower_take(ngx_http_track_follower_t *f,
+    ngx_http_track_follower_report_t *report);
 
-/* Ends the thread, waiting at most wait ms; pg is gone either way. */
-void ngx_http_track_pg_stop(ngx_http_track_pg_t *pg, unsigned wait);
+/* Ends the thread, waiting at most wait ms; f is gone either way. */
+void ngx_http_track_follower_stop(ngx_http_track_follower_t *f,
+    unsigned wait);
+
+/* 1: fd (-1: none) is readable; 0: timeout (ms) is over; -1: stop_fd is
+ * readable, the thread is to end. */
+int ngx_http_track_poll(int stop_fd, int fd, int timeout);
+
+
+/*
+ * ngx_http_track_pg.c: all of libpq.  Runs in that thread; functions that
+ * fail because of the connection, which is of no use then, leave a sentence
+ * in the error given to open (NGX_HTTP_TRACK_ERROR_LEN bytes).
+ */
+
+#define NGX_HTTP_TRACK_VERSION_LEN  128     /* "<lineage> <number>", NUL */
+
+/* Configuration time: 0, or -1 and a sentence. */
+int ngx_http_track_pg_check(const char *conninfo, char *error);
+
+/* Connects, blocking, and LISTENs.  What follows gives up when stop_fd
+ * becomes readable.  NULL: failed. */
+ngx_http_track_pg_t *ngx_http_track_pg_open(const char *conninfo,
+    int stop_fd, char *error);
+void ngx_http_track_pg_close(ngx_http_track_pg_t *pg);
+
+/* 0: notified, or timeout (ms) is over; -1. */
+int ngx_http_track_pg_wait(ngx_http_track_pg_t *pg, int timeout);
+
+/* The version in force there: 0, -1. */
+int ngx_http_track_pg_version(ngx_http_track_pg_t *pg, char *version,
+    size_t size);
+
+/* The whole schema, finished, and its version, of one transaction; the
+ * caller frees it.  NULL: failed, or, with a sentence in refused, what stands
+ * there is no good. */
+trk_schema_t *ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version,
+    size_t size, char *refused);
 
 
 #endif /* _NGX_HTTP_TRACK_H_INCLUDED_ */

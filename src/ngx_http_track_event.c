@@ -19,8 +19,6 @@ static ngx_int_t ngx_http_track_event_mint(ngx_http_track_worker_t *wk,
     trk_event_t *event, int64_t now);
 static ngx_int_t ngx_http_track_event_random(ngx_http_track_worker_t *wk,
     u_char *dst, size_t n);
-static ngx_int_t ngx_http_track_event_messages(ngx_http_track_worker_t *wk,
-    size_t n);
 
 
 ngx_int_t
@@ -33,10 +31,6 @@ ngx_http_track_event_records(ngx_http_request_t *r,
     trk_event_t               *event;
     trk_origin_t               origin;
     ngx_http_track_message_t  *message;
-
-    if (ngx_http_track_event_messages(wk, wk->request.nevents) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     out = &wk->records;
     trk_buf_reset(out, NGX_HTTP_TRACK_RECORDS_KEEP);
@@ -154,27 +148,6 @@ ngx_http_track_event_random(ngx_http_track_worker_t *wk, u_char *dst,
 
     wk->random_left -= n;
     ngx_memcpy(dst, wk->random + wk->random_left, n);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_track_event_messages(ngx_http_track_worker_t *wk, size_t n)
-{
-    if (n <= wk->messages_cap) {
-        return NGX_OK;
-    }
-
-    ngx_free(wk->messages);
-    wk->messages_cap = 0;
-
-    wk->messages = ngx_alloc(n * sizeof(ngx_http_track_message_t), wk->log);
-    if (wk->messages == NULL) {
-        return NGX_ERROR;
-    }
-
-    wk->messages_cap = n;
 
     return NGX_OK;
 }

@@ -38,15 +38,13 @@ struct ngx_http_track_kafka_s {
     rd_kafka_queue_t            *queue;
     rd_kafka_topic_t           **topics;
     rd_kafka_message_t          *messages;      /* of one batch */
-    size_t                       messages_cap;
 
-    int                          fd;            /* the connection's */
-    ngx_connection_t            *connection;
+    ngx_connection_t            *connection;    /* of the eventfd */
     ngx_event_t                  timer;
 
     ngx_uint_t                   pending;       /* without a report */
     size_t                       bytes;         /* of those */
-    ngx_uint_t                   max_pending;
+    ngx_uint_t                   max_pending;   /* 0: of bytes alone */
     size_t                       max_bytes;
     ngx_uint_t                   served;        /* in this round */
 
@@ -62,16 +60,10 @@ struct ngx_http_track_kafka_s {
 };
 
 
-typedef struct {
-    const char                  *name;
-    const char                  *why;
-} ngx_http_track_kafka_refused_t;
-
-
 static rd_kafka_conf_t *ngx_http_track_kafka_conf(
     ngx_http_track_main_conf_t *tmcf, char *error);
-static ngx_int_t ngx_http_track_kafka_set(rd_kafka_conf_t *conf,
-    const char *name, const char *value, char *error);
+static ngx_int_t ngx_http_track_kafka_set(void *conf, const char *name,
+    const char *value, char *error);
 static size_t ngx_http_track_kafka_number(rd_kafka_conf_t *conf,
     const char *name);
 static void ngx_http_track_kafka_limits(ngx_http_track_worker_t *wk,
@@ -79,7 +71,7 @@ static void ngx_http_track_kafka_limits(ngx_http_track_worker_t *wk,
 static ngx_int_t ngx_http_track_kafka_start(ngx_http_track_worker_t *wk);
 static ngx_int_t ngx_http_track_kafka_start_topics(
     ngx_http_track_worker_t *wk);
-static void ngx_http_track_kafka_stop_topics(ngx_http_track_worker_t *wk);
+static void ngx_http_track_kafka_let_go(ngx_http_track_worker_t *wk);
 static void ngx_http_track_kafka_restart(ngx_http_track_worker_t *wk);
 static void *ngx_http_track_kafka_destroy(void *data);
 static void ngx_http_track_kafka_handler(ngx_event_t *rev);
@@ -98,59 +90,14 @@ static void ngx_http_track_kafka_log_cb(const rd_kafka_t *rk, int level,
     const char *fac, const char *buf);
 
 
-/* ours, unless track_kafka_property says something else */
-
-static const char  *ngx_http_track_kafka_defaults[][2] = {
-    { "client.id", "nginx-track" },
-    { "queue.buffering.max.kbytes", "65536" },
-    { "message.timeout.ms", "30000" },
-    { "reconnect.backoff.max.ms", "1000" },
-    { "socket.keepalive.enable", "true" },
-    { NULL, NULL }
-};
-
-
-/* what promises rest on */
-
-static const char  *ngx_http_track_kafka_fixed[][2] = {
-    { "acks", "all" },
-    { "delivery.report.only.error", "false" },
-    { "log.queue", "true" },
-    { "partitioner", "murmur2_random" },
-    { NULL, NULL }
-};
-
-
-static ngx_http_track_kafka_refused_t  ngx_http_track_kafka_refused[] = {
-    { "acks", "an answer of 2xx rests on acks=all" },
-    { "request.required.acks", "an answer of 2xx rests on acks=all" },
-    { "delivery.report.only.error", "requests wait for delivery reports" },
-    { "enabled_events", "requests wait for delivery reports" },
-    { "partitioner", "partitions are chosen as Java's clients do" },
-    { "enable.gapless.guarantee", "it stops the producer for good" },
-    { "transactional.id", "nothing is sent outside of a transaction then" },
-    { "log.queue", "lines are logged by the event loop" },
-    { "plugin.library.paths", "plugins can change what is promised" },
-    { "internal.termination.signal", "signals are nginx's" },
-    { "bootstrap.servers", "track_kafka_brokers sets it" },
-    { "metadata.broker.list", "track_kafka_brokers sets it" },
-    { NULL, NULL }
-};
-
-
 ngx_int_t
 ngx_http_track_kafka_check_property(ngx_keyval_t *property, char *error)
 {
-    ngx_int_t                        rc;
-    rd_kafka_conf_t                 *conf;
-    ngx_http_track_kafka_refused_t  *refused;
+    ngx_int_t         rc;
+    rd_kafka_conf_t  *conf;
 
-    for (refused = ngx_http_track_kafka_refused; refused->name; refused++) {
-        if (ngx_strcmp(property->key.data, refused->name) == 0) {
-            (void) ngx_snprintf((u_char *) error, NGX_HTTP_TRACK_ERROR_LEN,
-                                "cannot be set, since %s%Z", refused->why);
-            return NGX_ERROR;
-        }
+    if (ngx_http_track_property_refused(property, error)) {
+        return NGX_ERROR;
     }
 
     conf = rd_kafka_conf_new();
@@ -181,10 +128,10 @@ ngx_http_track_kafka_check(ngx_http_track_main_conf_t *tmcf, char *error)
     /* 0: for ever */
 
     if (timeout != 0 && timeout <= tmcf->max_ack_timeout) {
-        (void) ngx_snprintf((u_char *) error, NGX_HTTP_TRACK_ERROR_LEN,
-                            "\"message.timeout.ms\" of track_kafka_property "
-                            "(%uz) must exceed every track_ack_timeout "
-                            "(%M ms)%Z", timeout, tmcf->max_ack_timeout);
+        ngx_http_track_say(error, "\"message.timeout.ms\" of "
+                           "track_kafka_property (%zu) must exceed every "
+                           "track_ack_timeout (%lu ms)", timeout,
+                           (unsigned long) tmcf->max_ack_timeout);
         return NGX_ERROR;
     }
 
@@ -195,59 +142,22 @@ ngx_http_track_kafka_check(ngx_http_track_main_conf_t *tmcf, char *error)
 static rd_kafka_conf_t *
 ngx_http_track_kafka_conf(ngx_http_track_main_conf_t *tmcf, char *error)
 {
-    ngx_uint_t        i;
-    ngx_keyval_t     *property;
     rd_kafka_conf_t  *conf;
 
     conf = rd_kafka_conf_new();
 
-    for (i = 0; ngx_http_track_kafka_defaults[i][0]; i++) {
-        if (ngx_http_track_kafka_set(conf, ngx_http_track_kafka_defaults[i][0],
-                                     ngx_http_track_kafka_defaults[i][1],
-                                     error)
-            != NGX_OK)
-        {
-            goto failed;
-        }
-    }
-
     /* before that version its own errors could end the producer */
 
-    if ((unsigned) rd_kafka_version() >= NGX_HTTP_TRACK_KAFKA_IDEMPOTENT
-        && ngx_http_track_kafka_set(conf, "enable.idempotence", "true", error)
-           != NGX_OK)
-    {
-        goto failed;
-    }
-
-    property = tmcf->properties.elts;
-
-    for (i = 0; i < tmcf->properties.nelts; i++) {
-        if (ngx_http_track_kafka_set(conf, (char *) property[i].key.data,
-                                     (char *) property[i].value.data, error)
-            != NGX_OK)
-        {
-            goto failed;
-        }
-    }
-
-    for (i = 0; ngx_http_track_kafka_fixed[i][0]; i++) {
-        if (ngx_http_track_kafka_set(conf, ngx_http_track_kafka_fixed[i][0],
-                                     ngx_http_track_kafka_fixed[i][1], error)
-            != NGX_OK)
-        {
-            goto failed;
-        }
-    }
-
-    if (ngx_http_track_kafka_set(conf, "bootstrap.servers",
-                                 (char *) tmcf->brokers.data, error)
-        == NGX_OK)
+    if (((unsigned) rd_kafka_version() < NGX_HTTP_TRACK_KAFKA_IDEMPOTENT
+         || ngx_http_track_kafka_set(conf, "enable.idempotence", "true",
+                                     error)
+            == NGX_OK)
+        && ngx_http_track_properties(tmcf, ngx_http_track_kafka_set, conf,
+                                     error)
+           == NGX_OK)
     {
         return conf;
     }
-
-failed:
 
     rd_kafka_conf_destroy(conf);
 
@@ -256,18 +166,16 @@ failed:
 
 
 static ngx_int_t
-ngx_http_track_kafka_set(rd_kafka_conf_t *conf, const char *name,
-    const char *value, char *error)
+ngx_http_track_kafka_set(void *conf, const char *name, const char *value,
+    char *error)
 {
     char  reason[NGX_HTTP_TRACK_ERROR_LEN];
 
     if (rd_kafka_conf_set(conf, name, value, reason, sizeof(reason))
         != RD_KAFKA_CONF_OK)
     {
-        (void) ngx_snprintf((u_char *) error, NGX_HTTP_TRACK_ERROR_LEN - 1,
-                            "is refused by librdkafka %s: %s%Z",
-                            rd_kafka_version_str(), reason);
-        error[NGX_HTTP_TRACK_ERROR_LEN - 1] = '\0';
+        ngx_http_track_say(error, "is refused by librdkafka %s: %s",
+                           rd_kafka_version_str(), reason);
         return NGX_ERROR;
     }
 
@@ -278,8 +186,9 @@ ngx_http_track_kafka_set(rd_kafka_conf_t *conf, const char *name,
 static size_t
 ngx_http_track_kafka_number(rd_kafka_conf_t *conf, const char *name)
 {
-    char    value[64];
-    size_t  size;
+    char     value[64];
+    size_t   size;
+    ssize_t  number;
 
     size = sizeof(value);
 
@@ -287,7 +196,9 @@ ngx_http_track_kafka_number(rd_kafka_conf_t *conf, const char *name)
         return 0;
     }
 
-    return (size_t) ngx_max(atoll(value), 0);
+    number = ngx_atosz((u_char *) value, ngx_strlen(value));
+
+    return number == NGX_ERROR ? 0 : (size_t) number;
 }
 
 
@@ -306,7 +217,10 @@ ngx_http_track_kafka_init(ngx_http_track_worker_t *wk)
 
     k->topics = ngx_calloc(wk->conf->topics.nelts
                            * sizeof(rd_kafka_topic_t *), wk->log);
-    if (k->topics == NULL) {
+    k->messages = ngx_calloc(wk->conf->max_events
+                             * sizeof(rd_kafka_message_t), wk->log);
+
+    if (k->topics == NULL || k->messages == NULL) {
         return NGX_ERROR;
     }
 
@@ -324,8 +238,6 @@ ngx_http_track_kafka_init(ngx_http_track_worker_t *wk)
     if (k->connection == NULL) {
         return NGX_ERROR;
     }
-
-    k->fd = fd;
 
     k->timer.handler = ngx_http_track_kafka_timer_handler;
     k->timer.data = k->connection;
@@ -381,7 +293,10 @@ ngx_http_track_kafka_start(ngx_http_track_worker_t *wk)
 
     (void) rd_kafka_set_log_queue(k->rk, NULL);
 
+    k->queue = rd_kafka_queue_get_main(k->rk);
+
     if (ngx_http_track_kafka_start_topics(wk) != NGX_OK) {
+        ngx_http_track_kafka_let_go(wk);
         rd_kafka_destroy(k->rk);
         k->rk = NULL;
         return NGX_ERROR;
@@ -390,8 +305,8 @@ ngx_http_track_kafka_start(ngx_http_track_worker_t *wk)
     k->fatal = 0;
     wk->slot->kafka = NGX_HTTP_TRACK_CONNECTING;
 
-    k->queue = rd_kafka_queue_get_main(k->rk);
-    rd_kafka_queue_io_event_enable(k->queue, k->fd, &one, sizeof(one));
+    rd_kafka_queue_io_event_enable(k->queue, k->connection->fd, &one,
+                                   sizeof(one));
 
     /* what was queued before raised no event */
 
@@ -413,11 +328,6 @@ ngx_http_track_kafka_limits(ngx_http_track_worker_t *wk,
                                              "queue.buffering.max.messages");
     k->max_bytes = ngx_http_track_kafka_number(conf,
                                          "queue.buffering.max.kbytes") * 1024;
-
-    if (k->max_pending == 0) {
-        k->max_pending = NGX_MAX_INT_T_VALUE;
-    }
-
     wk->max_records = k->max_bytes;
     wk->max_record = ngx_http_track_kafka_number(conf, "message.max.bytes")
                      - NGX_HTTP_TRACK_KAFKA_FRAME;
@@ -441,7 +351,6 @@ ngx_http_track_kafka_start_topics(ngx_http_track_worker_t *wk)
             ngx_log_error(NGX_LOG_ERR, wk->log, 0,
                           "track: topic \"%V\" cannot be used: %s", &name[i],
                           rd_kafka_err2str(rd_kafka_last_error()));
-            ngx_http_track_kafka_stop_topics(wk);
             return NGX_ERROR;
         }
     }
@@ -450,13 +359,17 @@ ngx_http_track_kafka_start_topics(ngx_http_track_worker_t *wk)
 }
 
 
+/* Of what holds a producer, which must be gone before it is destroyed. */
+
 static void
-ngx_http_track_kafka_stop_topics(ngx_http_track_worker_t *wk)
+ngx_http_track_kafka_let_go(ngx_http_track_worker_t *wk)
 {
     ngx_uint_t               i;
     ngx_http_track_kafka_t  *k;
 
     k = wk->kafka;
+
+    rd_kafka_queue_destroy(k->queue);
 
     for (i = 0; i < wk->conf->topics.nelts; i++) {
         if (k->topics[i]) {
@@ -542,8 +455,7 @@ ngx_http_track_kafka_not_taken(ngx_http_track_worker_t *wk,
 }
 
 
-/* Room for the whole batch: one that hits the limit in its middle would be
- * written by half. */
+/* For the whole batch: half of it would be written if the queue were full. */
 
 static ngx_int_t
 ngx_http_track_kafka_room(ngx_http_track_worker_t *wk, size_t n)
@@ -564,7 +476,9 @@ ngx_http_track_kafka_room(ngx_http_track_worker_t *wk, size_t n)
         bytes += wk->messages[i].key_len + wk->messages[i].value_len;
     }
 
-    if (k->pending + n > k->max_pending || k->bytes + bytes > k->max_bytes) {
+    if ((k->max_pending && k->pending + n > k->max_pending)
+        || k->bytes + bytes > k->max_bytes)
+    {
         ngx_http_track_count(wk, queue_full, 1);
 
         if (ngx_http_track_unmute(&k->mute_full, &muted)) {
@@ -575,17 +489,6 @@ ngx_http_track_kafka_room(ngx_http_track_worker_t *wk, size_t n)
         }
 
         return NGX_DECLINED;
-    }
-
-    if (n > k->messages_cap) {
-        ngx_free(k->messages);
-
-        k->messages = ngx_alloc(n * sizeof(rd_kafka_message_t), wk->log);
-        k->messages_cap = k->messages ? n : 0;
-
-        if (k->messages == NULL) {
-            return NGX_DECLINED;
-        }
     }
 
     return NGX_OK;
@@ -604,7 +507,7 @@ ngx_http_track_kafka_handler(ngx_event_t *rev)
 
     if (read(c->fd, &n, sizeof(n)) == -1 && ngx_errno != NGX_EAGAIN) {
         ngx_log_error(NGX_LOG_ERR, wk->log, ngx_errno,
-                      "track: read() of the producer's eventfd failed");
+                      "track: read() of eventfd failed");
     }
 
     ngx_http_track_kafka_serve(wk);
@@ -711,10 +614,8 @@ ngx_http_track_kafka_restart(ngx_http_track_worker_t *wk)
             return;
         }
 
-        ngx_http_track_kafka_stop_topics(wk);
-
         rd_kafka_queue_io_event_enable(k->queue, -1, NULL, 0);
-        rd_kafka_queue_destroy(k->queue);
+        ngx_http_track_kafka_let_go(wk);
 
         if (pthread_create(&tid, NULL, ngx_http_track_kafka_destroy, k->rk)
             == 0)
@@ -775,10 +676,6 @@ ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk)
         }
     }
 
-    if (k->timer.timer_set) {
-        ngx_del_timer(&k->timer);
-    }
-
     ngx_close_connection(k->connection);
 
     if (k->rk) {
@@ -786,8 +683,7 @@ ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk)
             return;
         }
 
-        rd_kafka_queue_destroy(k->queue);
-        ngx_http_track_kafka_stop_topics(wk);
+        ngx_http_track_kafka_let_go(wk);
         rd_kafka_destroy(k->rk);
     }
 

@@ -23,9 +23,9 @@ static void ngx_http_track_lease_return(ngx_http_track_worker_t *wk);
 static void ngx_http_track_leader_start(ngx_http_track_worker_t *wk);
 static void ngx_http_track_leader_report_handler(ngx_event_t *rev);
 static void ngx_http_track_leader_log(ngx_http_track_worker_t *wk,
-    ngx_http_track_pg_report_t *report, ngx_uint_t changed);
+    ngx_http_track_follower_report_t *report, ngx_uint_t changed);
 static ngx_uint_t ngx_http_track_leader_note(ngx_http_track_worker_t *wk,
-    ngx_http_track_pg_report_t *report);
+    ngx_http_track_follower_report_t *report);
 
 
 void
@@ -59,14 +59,14 @@ ngx_http_track_leader_resign(ngx_http_track_worker_t *wk, ngx_msec_t wait)
         return;
     }
 
-    if (wk->pg_connection) {
-        ngx_close_connection(wk->pg_connection);
-        wk->pg_connection = NULL;
+    if (wk->reports) {
+        ngx_close_connection(wk->reports);
+        wk->reports = NULL;
     }
 
-    if (wk->pg) {
-        ngx_http_track_pg_stop(wk->pg, (unsigned) wait);
-        wk->pg = NULL;
+    if (wk->follower) {
+        ngx_http_track_follower_stop(wk->follower, (unsigned) wait);
+        wk->follower = NULL;
     }
 
     ngx_http_track_lease_return(wk);
@@ -147,20 +147,20 @@ ngx_http_track_leader_start(ngx_http_track_worker_t *wk)
 
     tmcf = wk->conf;
 
-    wk->pg = ngx_http_track_pg_start((char *) tmcf->postgres.data,
+    wk->follower = ngx_http_track_follower_start((char *) tmcf->postgres.data,
                                      (char *) tmcf->schema_file.data,
                                      wk->sh->generation, &fd);
-    if (wk->pg == NULL) {
+    if (wk->follower == NULL) {
         ngx_log_error(NGX_LOG_ERR, wk->log, ngx_errno,
                       "track: the schema thread cannot be started");
         ngx_http_track_lease_return(wk);
         return;
     }
 
-    wk->pg_connection = ngx_http_track_watch(fd,
+    wk->reports = ngx_http_track_watch(fd,
                               ngx_http_track_leader_report_handler, wk,
                               wk->log);
-    if (wk->pg_connection == NULL) {
+    if (wk->reports == NULL) {
         ngx_http_track_leader_resign(wk, 0);
         return;
     }
@@ -177,7 +177,7 @@ ngx_http_track_leader_report_handler(ngx_event_t *rev)
     ngx_uint_t                   changed;
     ngx_connection_t            *c;
     ngx_http_track_worker_t     *wk;
-    ngx_http_track_pg_report_t   report;
+    ngx_http_track_follower_report_t   report;
 
     c = rev->data;
     wk = c->data;
@@ -187,11 +187,11 @@ ngx_http_track_leader_report_handler(ngx_event_t *rev)
                       "track: read() of the schema thread's eventfd failed");
     }
 
-    if (wk->pg == NULL) {
+    if (wk->follower == NULL) {
         return;
     }
 
-    ngx_http_track_pg_take(wk->pg, &report);
+    ngx_http_track_follower_take(wk->follower, &report);
 
     changed = ngx_http_track_leader_note(wk, &report);
     ngx_http_track_leader_log(wk, &report, changed);
@@ -207,7 +207,7 @@ ngx_http_track_leader_report_handler(ngx_event_t *rev)
 
 static ngx_uint_t
 ngx_http_track_leader_note(ngx_http_track_worker_t *wk,
-    ngx_http_track_pg_report_t *report)
+    ngx_http_track_follower_report_t *report)
 {
     ngx_uint_t             changed;
     ngx_http_track_shm_t  *sh;
@@ -235,7 +235,7 @@ ngx_http_track_leader_note(ngx_http_track_worker_t *wk,
 
 static void
 ngx_http_track_leader_log(ngx_http_track_worker_t *wk,
-    ngx_http_track_pg_report_t *report, ngx_uint_t changed)
+    ngx_http_track_follower_report_t *report, ngx_uint_t changed)
 {
     if (!changed) {
         return;

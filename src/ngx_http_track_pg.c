@@ -1,37 +1,24 @@
 
 /*
- * Reads the schema from PostgreSQL: all of libpq, in a thread of the leader.
+ * Reads the schema from PostgreSQL: all of libpq, run by the schema thread.
  *
  * A thread, since libpq resolves names synchronously even in its
  * asynchronous calls: with a silent name server it would hold up the event
- * loop for ten seconds.  The thread connects to a primary, LISTENs, reads
- * everything, writes the image and then the schema file, and waits for
- * notifications; every few seconds it asks for the version with a deadline,
- * so dead peers, poolers and lost notifications cost seconds, not silence.
- * A burst of notifications is one look.
- *
- * The thread calls no nginx function, blocks all signals, and shares with
- * the event loop only what stands under the mutex: it leaves its report
- * there and writes to an eventfd.  It may hang in name resolution or a
- * connect when it is to end; then it is orphaned, and frees the structure
- * itself when it comes back.
+ * loop for ten seconds.  Connecting blocks; whatever comes after it has a
+ * deadline, and ends at once when stop_fd becomes readable, so a dead peer
+ * costs seconds.  The connection LISTENs before the first look, so that no
+ * change falls between.  No nginx function is called.
  */
 
 
 #include "ngx_http_track.h"
 
 #include <libpq-fe.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 
-#define NGX_HTTP_TRACK_PG_POLL         5000     /* ms between two looks */
-#define NGX_HTTP_TRACK_PG_DEADLINE     5000     /* ms, a small query */
-#define NGX_HTTP_TRACK_PG_READ         60000    /* ms, the whole schema */
-#define NGX_HTTP_TRACK_PG_BACKOFF_MIN  250      /* ms until the next try */
-#define NGX_HTTP_TRACK_PG_BACKOFF_MAX  5000
+#define NGX_HTTP_TRACK_PG_DEADLINE  5000    /* ms, a small query */
+#define NGX_HTTP_TRACK_PG_READ      60000   /* ms, the whole schema */
 
 #define NGX_HTTP_TRACK_PG_VERSION                                             \
     "SELECT lineage::text, number::text FROM public.track_schema_version()"
@@ -48,62 +35,23 @@
 
 
 struct ngx_http_track_pg_s {
-
-    /* never changed */
-    char                        *conninfo;
-    char                        *path;
-    int                          stop_fd;       /* readable: end */
-    int                          report_fd;     /* to the event loop */
-
-    /* the thread's own */
     PGconn                      *conn;
-    uint64_t                     present;       /* image in the folder */
-    char                         version[128];  /* of what is saved */
-    char                         error[NGX_HTTP_TRACK_ERROR_LEN];
-    unsigned                     backoff;       /* ms */
-
-    /* shared */
-    pthread_mutex_t              mutex;
-    pthread_cond_t               cond;
-    int                          stop;
-    int                          finished;      /* the thread has left */
-    int                          orphaned;      /* nobody waits for it */
-    ngx_http_track_pg_report_t   report;
+    int                          stop_fd;       /* readable: end */
+    char                        *error;         /* the caller's */
 };
 
 
-static int ngx_http_track_pg_start_thread(ngx_http_track_pg_t *pg);
-static void ngx_http_track_pg_free(ngx_http_track_pg_t *pg);
-static void *ngx_http_track_pg_thread(void *data);
-static void ngx_http_track_pg_leave(ngx_http_track_pg_t *pg);
-static int ngx_http_track_pg_connect(ngx_http_track_pg_t *pg);
-static void ngx_http_track_pg_follow(ngx_http_track_pg_t *pg);
-static int ngx_http_track_pg_wait(ngx_http_track_pg_t *pg);
-static int ngx_http_track_pg_look(ngx_http_track_pg_t *pg);
-static int ngx_http_track_pg_version(ngx_http_track_pg_t *pg, char *version,
-    size_t size);
-static trk_schema_t *ngx_http_track_pg_read(ngx_http_track_pg_t *pg,
-    char *version, size_t size);
-static trk_schema_t *ngx_http_track_pg_schema(ngx_http_track_pg_t *pg,
-    const char *version, PGresult *types, PGresult *fields, char *error);
+static trk_schema_t *ngx_http_track_pg_schema(const char *version,
+    PGresult *types, PGresult *fields, char *error);
 static int ngx_http_track_pg_fields(trk_schema_t *schema,
     trk_schema_type_t *type, PGresult *fields, int *row, char *error);
 static trk_str_t ngx_http_track_pg_value(PGresult *res, int row, int column);
-static void ngx_http_track_pg_save(ngx_http_track_pg_t *pg,
-    trk_schema_t *schema, const char *version);
 static PGresult *ngx_http_track_pg_query(ngx_http_track_pg_t *pg,
     const char *sql, int timeout);
 static int ngx_http_track_pg_settle(ngx_http_track_pg_t *pg, int64_t until);
-static int ngx_http_track_pg_poll(ngx_http_track_pg_t *pg, int fd,
-    int timeout);
 static int64_t ngx_http_track_pg_now(void);
 static void ngx_http_track_pg_failed(ngx_http_track_pg_t *pg,
     const char *message, const char *state);
-static void ngx_http_track_pg_report(ngx_http_track_pg_t *pg,
-    ngx_http_track_state_e state);
-static void ngx_http_track_pg_refused(ngx_http_track_pg_t *pg,
-    const char *error);
-static void ngx_http_track_pg_ring(int fd);
 static void ngx_http_track_pg_notice(void *data, const PGresult *res);
 
 
@@ -132,271 +80,72 @@ ngx_http_track_pg_check(const char *conninfo, char *error)
 }
 
 
-ngx_http_track_pg_t *
-ngx_http_track_pg_start(const char *conninfo, const char *path,
-    uint64_t present, int *fd)
-{
-    ngx_http_track_pg_t  *pg;
-
-    pg = calloc(1, sizeof(ngx_http_track_pg_t));
-    if (pg == NULL) {
-        return NULL;
-    }
-
-    pg->conninfo = strdup(conninfo);
-    pg->path = strdup(path);
-    pg->stop_fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-    pg->report_fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-    pg->present = present;
-    pg->backoff = NGX_HTTP_TRACK_PG_BACKOFF_MIN;
-
-    *fd = -1;
-
-    /* an orphan must not write to what the caller has closed */
-
-    if (pg->report_fd != -1) {
-        *fd = fcntl(pg->report_fd, F_DUPFD_CLOEXEC, 0);
-    }
-
-    if (pg->conninfo == NULL || pg->path == NULL || pg->stop_fd == -1
-        || *fd == -1 || ngx_http_track_pg_start_thread(pg) == -1)
-    {
-        if (*fd != -1) {
-            (void) close(*fd);
-        }
-
-        ngx_http_track_pg_free(pg);
-        return NULL;
-    }
-
-    return pg;
-}
-
-
-static int
-ngx_http_track_pg_start_thread(ngx_http_track_pg_t *pg)
-{
-    int                 rc;
-    sigset_t            set, old;
-    pthread_t           tid;
-    pthread_attr_t      attr;
-    pthread_condattr_t  condattr;
-
-    pthread_mutex_init(&pg->mutex, NULL);
-    pthread_condattr_init(&condattr);
-    pthread_condattr_setclock(&condattr, CLOCK_MONOTONIC);
-    pthread_cond_init(&pg->cond, &condattr);
-    pthread_condattr_destroy(&condattr);
-
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-
-    /* signals are for the event loop */
-
-    sigfillset(&set);
-    pthread_sigmask(SIG_SETMASK, &set, &old);
-
-    rc = pthread_create(&tid, &attr, ngx_http_track_pg_thread, pg);
-
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-
-    if (rc != 0) {
-        errno = rc;
-        return -1;
-    }
-
-    return 0;
-}
-
-
-void
-ngx_http_track_pg_stop(ngx_http_track_pg_t *pg, unsigned wait)
-{
-    int              finished;
-    struct timespec  until;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait / 1000;
-    until.tv_nsec += (long) (wait % 1000) * 1000000;
-
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-
-    pthread_mutex_lock(&pg->mutex);
-
-    pg->stop = 1;
-    ngx_http_track_pg_ring(pg->stop_fd);
-
-    while (wait && !pg->finished) {
-        if (pthread_cond_timedwait(&pg->cond, &pg->mutex, &until) != 0) {
-            break;
-        }
-    }
-
-    finished = pg->finished;
-    pg->orphaned = 1;
-
-    pthread_mutex_unlock(&pg->mutex);
-
-    if (finished) {
-        ngx_http_track_pg_free(pg);
-    }
-}
-
-
-void
-ngx_http_track_pg_take(ngx_http_track_pg_t *pg,
-    ngx_http_track_pg_report_t *report)
-{
-    pthread_mutex_lock(&pg->mutex);
-    *report = pg->report;
-    pthread_mutex_unlock(&pg->mutex);
-}
-
-
-static void
-ngx_http_track_pg_free(ngx_http_track_pg_t *pg)
-{
-    if (pg->stop_fd != -1) {
-        (void) close(pg->stop_fd);
-    }
-
-    if (pg->report_fd != -1) {
-        (void) close(pg->report_fd);
-    }
-
-    free(pg->conninfo);
-    free(pg->path);
-    free(pg);
-}
-
-
-/* everything below runs in the thread */
-
-static void *
-ngx_http_track_pg_thread(void *data)
-{
-    ngx_http_track_pg_t *pg = data;
-
-    (void) pthread_setname_np(pthread_self(), "track schema");
-
-    for ( ;; ) {
-        if (ngx_http_track_pg_connect(pg) == 0) {
-            ngx_http_track_pg_follow(pg);
-        }
-
-        PQfinish(pg->conn);
-        pg->conn = NULL;
-
-        if (pg->error[0] != '\0') {
-            ngx_http_track_pg_report(pg, NGX_HTTP_TRACK_DOWN);
-        }
-
-        if (ngx_http_track_pg_poll(pg, -1, (int) pg->backoff) == -1) {
-            break;
-        }
-
-        pg->backoff = ngx_min(pg->backoff * 2, NGX_HTTP_TRACK_PG_BACKOFF_MAX);
-    }
-
-    ngx_http_track_pg_leave(pg);
-
-    return NULL;
-}
-
-
-static void
-ngx_http_track_pg_leave(ngx_http_track_pg_t *pg)
-{
-    int  orphaned;
-
-    pthread_mutex_lock(&pg->mutex);
-
-    pg->finished = 1;
-    orphaned = pg->orphaned;
-    pthread_cond_signal(&pg->cond);
-
-    pthread_mutex_unlock(&pg->mutex);
-
-    if (orphaned) {
-        ngx_http_track_pg_free(pg);
-    }
-}
-
-
 /*
  * What stands before dbname can be set by conninfo, what stands after it
  * cannot: a standby refuses LISTEN, and notices a change late.
  */
 
-static int
-ngx_http_track_pg_connect(ngx_http_track_pg_t *pg)
+ngx_http_track_pg_t *
+ngx_http_track_pg_open(const char *conninfo, int stop_fd, char *error)
 {
-    PGresult  *res;
+    PGresult             *res;
+    ngx_http_track_pg_t  *pg;
 
     const char *const  names[] = { "connect_timeout", "dbname",
                                    "fallback_application_name",
                                    "client_encoding",
                                    "target_session_attrs", NULL };
-    const char *const  values[] = { "5", pg->conninfo, "nginx-track", "UTF8",
+    const char *const  values[] = { "5", conninfo, "nginx-track", "UTF8",
                                     "read-write", NULL };
 
-    pg->error[0] = '\0';
+    pg = calloc(1, sizeof(ngx_http_track_pg_t));
+    if (pg == NULL) {
+        ngx_http_track_say(error, "no memory");
+        return NULL;
+    }
+
+    pg->stop_fd = stop_fd;
+    pg->error = error;
     pg->conn = PQconnectdbParams(names, values, 1);
 
     if (PQstatus(pg->conn) != CONNECTION_OK) {
         ngx_http_track_pg_failed(pg, pg->conn ? PQerrorMessage(pg->conn)
                                               : "no memory", NULL);
-        return -1;
+        ngx_http_track_pg_close(pg);
+        return NULL;
     }
 
     (void) PQsetNoticeReceiver(pg->conn, ngx_http_track_pg_notice, NULL);
 
-    /* before the first look, so that no change falls between */
-
     res = ngx_http_track_pg_query(pg, "LISTEN track_schema",
                                   NGX_HTTP_TRACK_PG_DEADLINE);
     if (res == NULL) {
-        return -1;
+        ngx_http_track_pg_close(pg);
+        return NULL;
     }
 
     PQclear(res);
 
-    return 0;
+    return pg;
 }
 
 
-static void
-ngx_http_track_pg_follow(ngx_http_track_pg_t *pg)
+void
+ngx_http_track_pg_close(ngx_http_track_pg_t *pg)
 {
-    if (ngx_http_track_pg_look(pg) == -1) {
-        return;
-    }
-
-    pg->backoff = NGX_HTTP_TRACK_PG_BACKOFF_MIN;
-    ngx_http_track_pg_report(pg, NGX_HTTP_TRACK_UP);
-
-    while (ngx_http_track_pg_wait(pg) == 0) {
-        if (ngx_http_track_pg_look(pg) == -1) {
-            return;
-        }
-    }
+    PQfinish(pg->conn);
+    free(pg);
 }
 
 
-/* 0: notified, or time to look; -1: connection lost, or the end. */
-
-static int
-ngx_http_track_pg_wait(ngx_http_track_pg_t *pg)
+int
+ngx_http_track_pg_wait(ngx_http_track_pg_t *pg, int timeout)
 {
     int        rc;
     int64_t    until, now;
     PGnotify  *notify;
 
-    until = ngx_http_track_pg_now() + NGX_HTTP_TRACK_PG_POLL;
+    until = ngx_http_track_pg_now() + timeout;
 
     for (rc = 0; ; rc = 0) {
 
@@ -411,8 +160,8 @@ ngx_http_track_pg_wait(ngx_http_track_pg_t *pg)
             return 0;
         }
 
-        rc = ngx_http_track_pg_poll(pg, PQsocket(pg->conn),
-                                    (int) (until - now));
+        rc = ngx_http_track_poll(pg->stop_fd, PQsocket(pg->conn),
+                                 (int) (until - now));
         if (rc == -1) {
             return -1;
         }
@@ -425,48 +174,7 @@ ngx_http_track_pg_wait(ngx_http_track_pg_t *pg)
 }
 
 
-/* Reads the schema if it is not the one that stands saved beside the file.
- * 0: done, also when what was read is no good; -1: connection lost. */
-
-static int
-ngx_http_track_pg_look(ngx_http_track_pg_t *pg)
-{
-    char           version[128];
-    trk_schema_t  *schema;
-
-    if (ngx_http_track_pg_version(pg, version, sizeof(version)) == -1) {
-        return -1;
-    }
-
-    /* an image that somebody has removed is written again */
-
-    if (pg->present
-        && !ngx_http_track_image_exists(pg->path, pg->present))
-    {
-        pg->present = 0;
-        pg->version[0] = '\0';
-    }
-
-    if (strcmp(version, pg->version) == 0) {
-        return 0;
-    }
-
-    pg->error[0] = '\0';
-
-    schema = ngx_http_track_pg_read(pg, version, sizeof(version));
-
-    if (schema) {
-        ngx_http_track_pg_save(pg, schema, version);
-        trk_schema_free(schema);
-    }
-
-    return pg->error[0] == '\0' ? 0 : -1;
-}
-
-
-/* "lineage number" */
-
-static int
+int
 ngx_http_track_pg_version(ngx_http_track_pg_t *pg, char *version, size_t size)
 {
     PGresult  *res;
@@ -493,12 +201,10 @@ ngx_http_track_pg_version(ngx_http_track_pg_t *pg, char *version, size_t size)
 }
 
 
-/* NULL with pg->error: connection lost; without: reported as refused. */
-
-static trk_schema_t *
-ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version, size_t size)
+trk_schema_t *
+ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version, size_t size,
+    char *refused)
 {
-    char           error[NGX_HTTP_TRACK_ERROR_LEN];
     PGresult      *begin, *types, *fields, *end;
     trk_schema_t  *schema;
 
@@ -506,6 +212,7 @@ ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version, size_t size)
     fields = NULL;
     end = NULL;
     schema = NULL;
+    refused[0] = '\0';
 
     begin = ngx_http_track_pg_query(pg, "BEGIN ISOLATION LEVEL"
                                     " REPEATABLE READ READ ONLY",
@@ -520,11 +227,7 @@ ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version, size_t size)
         && (end = ngx_http_track_pg_query(pg, "COMMIT",
                                           NGX_HTTP_TRACK_PG_DEADLINE)))
     {
-        schema = ngx_http_track_pg_schema(pg, version, types, fields, error);
-
-        if (schema == NULL) {
-            ngx_http_track_pg_refused(pg, error);
-        }
+        schema = ngx_http_track_pg_schema(version, types, fields, refused);
     }
 
     PQclear(begin);
@@ -537,8 +240,8 @@ ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version, size_t size)
 
 
 static trk_schema_t *
-ngx_http_track_pg_schema(ngx_http_track_pg_t *pg, const char *version,
-    PGresult *types, PGresult *fields, char *error)
+ngx_http_track_pg_schema(const char *version, PGresult *types,
+    PGresult *fields, char *error)
 {
     int                 row, field;
     trk_uuid_t          lineage;
@@ -666,55 +369,6 @@ ngx_http_track_pg_value(PGresult *res, int row, int column)
 }
 
 
-/*
- * The image first, so that the change is enforced at once; then the file,
- * which waits for the disk.  What failed is tried again at the next look:
- * only then the version counts as saved.
- */
-
-static void
-ngx_http_track_pg_save(ngx_http_track_pg_t *pg, trk_schema_t *schema,
-    const char *version)
-{
-    char      error[NGX_HTTP_TRACK_ERROR_LEN];
-    uint64_t  generation;
-
-    if (ngx_http_track_image_write(pg->path, schema, pg->present, &generation,
-                                   error)
-        == -1)
-    {
-        ngx_http_track_pg_refused(pg, error);
-        return;
-    }
-
-    pg->present = generation;
-
-    pthread_mutex_lock(&pg->mutex);
-
-    pg->report.generation = generation;
-    pg->report.schema_error[0] = '\0';
-
-    pthread_mutex_unlock(&pg->mutex);
-
-    ngx_http_track_pg_report(pg, NGX_HTTP_TRACK_UP);
-
-    /* poll with no time: is the end near?  A new leader may be at it. */
-
-    if (ngx_http_track_pg_poll(pg, -1, 0) == -1) {
-        return;
-    }
-
-    if (ngx_http_track_schema_file_write(pg->path, schema, error) == -1) {
-        ngx_http_track_pg_refused(pg, error);
-        return;
-    }
-
-    snprintf(pg->version, sizeof(pg->version), "%s", version);
-
-    ngx_http_track_image_clean(pg->path);
-}
-
-
 /* One statement; NULL with pg->error: failed, the connection is of no use
  * any more. */
 
@@ -773,8 +427,8 @@ ngx_http_track_pg_settle(ngx_http_track_pg_t *pg, int64_t until)
     while (PQisBusy(pg->conn)) {
         now = ngx_http_track_pg_now();
 
-        rc = ngx_http_track_pg_poll(pg, PQsocket(pg->conn),
-                                    now < until ? (int) (until - now) : 0);
+        rc = ngx_http_track_poll(pg->stop_fd, PQsocket(pg->conn),
+                                 now < until ? (int) (until - now) : 0);
         if (rc == -1) {
             return -1;
         }
@@ -791,33 +445,6 @@ ngx_http_track_pg_settle(ngx_http_track_pg_t *pg, int64_t until)
     }
 
     return 0;
-}
-
-
-/* 1: fd (-1: none) is readable; 0: time is over; -1: the thread is to
- * end. */
-
-static int
-ngx_http_track_pg_poll(ngx_http_track_pg_t *pg, int fd, int timeout)
-{
-    int            rc;
-    struct pollfd  fds[2];
-
-    fds[0].fd = pg->stop_fd;
-    fds[0].events = POLLIN;
-    fds[1].fd = fd;
-    fds[1].events = POLLIN;
-    fds[1].revents = 0;
-
-    do {
-        rc = poll(fds, 2, timeout);
-    } while (rc == -1 && errno == EINTR);
-
-    if (rc == -1 || fds[0].revents) {
-        return -1;
-    }
-
-    return fds[1].revents != 0;
 }
 
 
@@ -850,58 +477,11 @@ ngx_http_track_pg_failed(ngx_http_track_pg_t *pg, const char *message,
         advice = "; nginx reads with the rights of role track_reader";
     }
 
-    snprintf(pg->error, sizeof(pg->error), "%.*s%s",
-             (int) ngx_min(strcspn(message, "\n"),
-                           sizeof(pg->error) - strlen(advice) - 1),
-             message, advice);
-}
-
-
-static void
-ngx_http_track_pg_report(ngx_http_track_pg_t *pg,
-    ngx_http_track_state_e state)
-{
-    pthread_mutex_lock(&pg->mutex);
-
-    pg->report.state = state;
-    ngx_memcpy(pg->report.error, pg->error, sizeof(pg->error));
-
-    if (state == NGX_HTTP_TRACK_UP) {
-        pg->report.error[0] = '\0';
-    }
-
-    pthread_mutex_unlock(&pg->mutex);
-
-    ngx_http_track_pg_ring(pg->report_fd);
-}
-
-
-/* The connection is good, but not what came of it. */
-
-static void
-ngx_http_track_pg_refused(ngx_http_track_pg_t *pg, const char *error)
-{
-    pthread_mutex_lock(&pg->mutex);
-
-    pg->report.state = NGX_HTTP_TRACK_UP;
-    ngx_memcpy(pg->report.schema_error, error, NGX_HTTP_TRACK_ERROR_LEN);
-
-    pthread_mutex_unlock(&pg->mutex);
-
-    ngx_http_track_pg_ring(pg->report_fd);
-}
-
-
-static void
-ngx_http_track_pg_ring(int fd)
-{
-    uint64_t  one = 1;
-
-    /* fails only when the counter is full, and then it is readable */
-
-    if (write(fd, &one, sizeof(one)) == -1) {
-        return;
-    }
+    ngx_http_track_say(pg->error, "%.*s%s",
+                       (int) ngx_min(strcspn(message, "\n"),
+                                     NGX_HTTP_TRACK_ERROR_LEN
+                                     - strlen(advice) - 1),
+                       message, advice);
 }
 
 

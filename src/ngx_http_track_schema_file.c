@@ -1,13 +1,8 @@
 
 /*
- * The schema on disk.
- *
- * track_schema_file holds the last good schema as canonical JSON, one event
- * type a line: the only durable form, what nginx starts with while
- * PostgreSQL is away.  Beside it lie the images that workers map, a cache.
- * An image's name tells what is in it (its generation is made of its
- * checksums), so equal content has the same name whoever writes it, and two
- * masters on one folder (a binary upgrade) do not disturb each other.
+ * track_schema_file: the last good schema as canonical JSON, one event type a
+ * line; the only durable form, and what nginx starts with while PostgreSQL is
+ * away.
  *
  * Blocking, and no nginx function: this runs in the schema thread, and in
  * init_process before the worker serves anybody.  A file is written under a
@@ -18,19 +13,13 @@
 
 #include "ngx_http_track.h"
 
-#include <dirent.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "trk_json.h"
 
 
 #define NGX_HTTP_TRACK_FILE_FORMAT  1
 #define NGX_HTTP_TRACK_FILE_MAX     (1024 * 1024 * 1024)
-#define NGX_HTTP_TRACK_IMAGE_EXT    ".image"
-#define NGX_HTTP_TRACK_TEMP_EXT     ".tmp"
-#define NGX_HTTP_TRACK_TEMP_AGE     60      /* s; then its writer is dead */
 
 
 typedef struct {
@@ -47,8 +36,6 @@ static int ngx_http_track_file_read(const char *path, trk_buf_t *text,
     char *error);
 static int ngx_http_track_read_fd(int fd, const char *path, trk_buf_t *text,
     char *error);
-static int ngx_http_track_file_write(const char *path, const char *target,
-    trk_buf_t *text, int sync, char *error);
 static int ngx_http_track_write_fd(int fd, const uint8_t *p, size_t n);
 static int ngx_http_track_folder_sync(const char *path);
 static int ngx_http_track_read_schema(ngx_http_track_reader_t *rd);
@@ -63,11 +50,6 @@ static int ngx_http_track_read_failed(ngx_http_track_reader_t *rd,
     const char *what);
 static void ngx_http_track_write_type(trk_buf_t *out,
     const trk_schema_type_t *type);
-static uint64_t ngx_http_track_image_generation(const trk_image_t *image);
-static void ngx_http_track_image_path(char *dst, const char *path,
-    uint64_t generation);
-static int ngx_http_track_file_is(const char *name, const char *base,
-    const char *ext);
 
 
 void
@@ -450,10 +432,7 @@ ngx_http_track_read_fd(int fd, const char *path, trk_buf_t *text, char *error)
 }
 
 
-/* Writes target, a name beside path or path itself, by way of a temporary
- * file; sync: on the disk before its name is. */
-
-static int
+int
 ngx_http_track_file_write(const char *path, const char *target,
     trk_buf_t *text, int sync, char *error)
 {
@@ -554,223 +533,4 @@ ngx_http_track_folder_sync(const char *path)
     (void) close(fd);
 
     return rc;
-}
-
-
-int
-ngx_http_track_image_write(const char *path, const trk_schema_t *schema,
-    uint64_t present, uint64_t *generation, char *error)
-{
-    int        rc;
-    char       name[NGX_MAX_PATH];
-    trk_buf_t  out;
-
-    trk_buf_init(&out, NGX_HTTP_TRACK_IMAGE_MAX);
-
-    rc = trk_image_build(schema, &out);
-
-    if (rc == TRK_OK) {
-        rc = trk_image_check(out.p, out.n);
-    }
-
-    if (rc != TRK_OK) {
-        ngx_http_track_say(error, "the schema does not fit into an image of "
-                           "%d bytes", NGX_HTTP_TRACK_IMAGE_MAX);
-        trk_buf_free(&out);
-        return -1;
-    }
-
-    *generation = ngx_http_track_image_generation((trk_image_t *) out.p);
-    rc = 0;
-
-    if (*generation != present) {
-        ngx_http_track_image_path(name, path, *generation);
-        rc = ngx_http_track_file_write(path, name, &out, 0, error);
-    }
-
-    trk_buf_free(&out);
-
-    return rc;
-}
-
-
-const trk_image_t *
-ngx_http_track_image_map(const char *path, uint64_t generation, char *error)
-{
-    int           fd;
-    void         *p;
-    char          name[NGX_MAX_PATH];
-    size_t        size;
-    struct stat   st;
-
-    ngx_http_track_image_path(name, path, generation);
-
-    fd = open(name, O_RDONLY|O_CLOEXEC);
-
-    if (fd == -1) {
-        ngx_http_track_say(error, "open() \"%s\" failed: %m", name);
-        return NULL;
-    }
-
-    p = MAP_FAILED;
-    size = 0;
-
-    if (fstat(fd, &st) == 0) {
-        size = (size_t) st.st_size;
-        p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    }
-
-    if (p == MAP_FAILED) {
-        ngx_http_track_say(error, "mmap() of \"%s\" failed: %m", name);
-        (void) close(fd);
-        return NULL;
-    }
-
-    (void) close(fd);
-
-    if (size < sizeof(trk_image_t) || trk_image_check(p, size) != TRK_OK
-        || ngx_http_track_image_generation(p) != generation)
-    {
-        ngx_http_track_say(error, "schema image \"%s\" is damaged", name);
-        (void) munmap(p, size);
-        return NULL;
-    }
-
-    return p;
-}
-
-
-void
-ngx_http_track_image_unmap(const trk_image_t *image)
-{
-    (void) munmap((void *) image, image->size);
-}
-
-
-int
-ngx_http_track_image_exists(const char *path, uint64_t generation)
-{
-    char  name[NGX_MAX_PATH];
-
-    ngx_http_track_image_path(name, path, generation);
-
-    return access(name, R_OK) == 0;
-}
-
-
-/*
- * Files as old as the second newest stay: file times are coarse, and of two
- * writers' images each has one of the newest.
- */
-
-void
-ngx_http_track_image_clean(const char *path)
-{
-    int              dfd;
-    DIR             *dir;
-    char             folder[NGX_MAX_PATH];
-    time_t           now;
-    const char      *base;
-    struct stat      st;
-    struct dirent   *de;
-    struct timespec  first, second;
-
-    base = strrchr(path, '/') + 1;
-    snprintf(folder, sizeof(folder), "%.*s", (int) (base - path), path);
-
-    dir = opendir(folder);
-
-    if (dir == NULL) {
-        return;
-    }
-
-    dfd = dirfd(dir);
-    now = time(NULL);
-    memset(&first, 0, sizeof(first));
-    memset(&second, 0, sizeof(second));
-
-#define ngx_http_track_newer(a, b)                                            \
-    ((a).tv_sec > (b).tv_sec                                                  \
-     || ((a).tv_sec == (b).tv_sec && (a).tv_nsec > (b).tv_nsec))
-
-    while ((de = readdir(dir)) != NULL) {
-        if (!ngx_http_track_file_is(de->d_name, base,
-                                    NGX_HTTP_TRACK_IMAGE_EXT)
-            || fstatat(dfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-        {
-            continue;
-        }
-
-        if (ngx_http_track_newer(st.st_mtim, first)) {
-            second = first;
-            first = st.st_mtim;
-
-        } else if (ngx_http_track_newer(st.st_mtim, second)) {
-            second = st.st_mtim;
-        }
-    }
-
-    rewinddir(dir);
-
-    while ((de = readdir(dir)) != NULL) {
-        if (fstatat(dfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
-            continue;
-        }
-
-        if ((ngx_http_track_file_is(de->d_name, base,
-                                    NGX_HTTP_TRACK_IMAGE_EXT)
-             && ngx_http_track_newer(second, st.st_mtim))
-            || (ngx_http_track_file_is(de->d_name, base,
-                                       NGX_HTTP_TRACK_TEMP_EXT)
-                && now - st.st_mtim.tv_sec > NGX_HTTP_TRACK_TEMP_AGE))
-        {
-            (void) unlinkat(dfd, de->d_name, 0);
-        }
-    }
-
-#undef ngx_http_track_newer
-
-    (void) closedir(dir);
-}
-
-
-/* "<base>.<something without a dot><ext>" */
-
-static int
-ngx_http_track_file_is(const char *name, const char *base, const char *ext)
-{
-    size_t       n;
-    const char  *p;
-
-    n = strlen(base);
-
-    if (strncmp(name, base, n) != 0 || name[n] != '.') {
-        return 0;
-    }
-
-    p = strchr(name + n + 1, '.');
-
-    return p != NULL && strcmp(p, ext) == 0;
-}
-
-
-/* Both checksums: the header's covers lineage, version and layout.  0 means
- * "none" in the zone. */
-
-static uint64_t
-ngx_http_track_image_generation(const trk_image_t *image)
-{
-    uint64_t  generation;
-
-    generation = (uint64_t) image->checksum << 32 | image->header_crc;
-
-    return generation ? generation : 1;
-}
-
-
-static void
-ngx_http_track_image_path(char *dst, const char *path, uint64_t generation)
-{
-    snprintf(dst, NGX_MAX_PATH, "%s.%016llx" NGX_HTTP_TRACK_IMAGE_EXT, path,
-             (unsigned long long) generation);
 }
