@@ -107,7 +107,7 @@ trk_str_t trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf);
 
 /* String i decoded, where only a short one means anything: a time, an id.
  * Without escapes a view of the text, else of dst, which has
- * TRK_JSON_SHORT bytes; {NULL, 0}: its text does not fit there. */
+ * TRK_JSON_SHORT bytes; empty if its text does not fit there. */
 #define TRK_JSON_SHORT  256
 trk_str_t trk_json_short(const trk_json_t *json, uint32_t i, uint8_t *dst);
 

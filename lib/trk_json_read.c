@@ -38,6 +38,7 @@ trk_str_t
 trk_json_short(const trk_json_t *json, uint32_t i, uint8_t *dst)
 {
     trk_buf_t  buf;
+    trk_str_t  s;
 
     /* full from the start, so it never grows */
 
@@ -45,7 +46,9 @@ trk_json_short(const trk_json_t *json, uint32_t i, uint8_t *dst)
         .p = dst, .cap = TRK_JSON_SHORT, .max = TRK_JSON_SHORT
     };
 
-    return trk_json_string(json, i, &buf);
+    s = trk_json_string(json, i, &buf);
+
+    return s.p ? s : trk_str("");
 }
 
 

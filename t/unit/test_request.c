@@ -238,6 +238,13 @@ test_limits(void)
     is_int(judge(body), TRK_OK, "judged");
     is_text(verdict(0), strlen(verdict(0)), "too_long:user_id", "257");
 
+    (void) snprintf(body, sizeof(body), "[" CLICK ",\"timestamp\":"
+                    "\"\\u0032%.250s\",\"event_id\":\"%.260s\\n\"}]", id, id);
+    is_int(judge(body), TRK_OK, "judged");
+    is_text(verdict(0), strlen(verdict(0)),
+            "bad_timestamp:timestamp bad_event_id:event_id",
+            "with escapes, beyond what is decoded");
+
     limits.max_event_size = sizeof(CLICK "}") - 1;
     is_int(judge("[ " CLICK "} , " CLICK " }]"), TRK_OK, "judged");
     is_int(req.events[0].nviolations, 0, "as large as allowed");
