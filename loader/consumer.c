@@ -668,7 +668,6 @@ loader_consumer_begin(loader_consumer_t *consumer, const char *topic,
     rd_kafka_resp_err_t               err;
     rd_kafka_topic_partition_list_t  *list;
 
-    err = RD_KAFKA_RESP_ERR_NO_ERROR;
     list = one_partition(topic, partition, offset);
 
     failed = rd_kafka_seek_partitions(consumer->rk, list, 5000);

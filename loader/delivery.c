@@ -92,9 +92,9 @@ loader_partition_committed(loader_partition_t *p, uint64_t tenure,
         return;
 
     default:
-        loader_log_limited(&p->limit, LOADER_LOG_WARN, "%s/%d: offsets are "
-                           "not committed, will be tried again: %s",
-                           p->topic, (int) p->number, error);
+        loader_log_limited(&p->limits[LOADER_LOG_WARN], LOADER_LOG_WARN,
+                       "%s/%d: offsets are not committed, will be tried "
+                       "again: %s", p->topic, (int) p->number, error);
         step(p, TRK_ON_FAILED);
     }
 }
@@ -113,7 +113,7 @@ complain(loader_partition_t *p, const char *what, loader_ch_result_t result,
     level = (result == LOADER_CH_AWAY || result == LOADER_CH_BUSY)
             ? LOADER_LOG_WARN : LOADER_LOG_ERROR;
 
-    loader_log_limited(&p->limit, level, "%s/%d: %s of offsets %lld to %lld "
+    loader_log_limited(&p->limits[level], level, "%s/%d: %s of offsets %lld to %lld "
                        "failed, is tried until it succeeds, later records "
                        "wait: %s", p->topic, (int) p->number, what,
                        (long long) p->machine.intent.first,
@@ -224,12 +224,12 @@ compare(loader_partition_t *p)
                    p->topic, (int) p->number);
 
     } else if (p->machine.stuck > stuck) {
-        loader_log_limited(&p->limit, LOADER_LOG_ERROR, "%s/%d: ClickHouse "
-                           "has accepted offsets %lld to %lld, but not all of "
-                           "them stand; looking again until they do",
-                           p->topic, (int) p->number,
-                           (long long) p->machine.intent.first,
-                           (long long) p->machine.intent.last);
+        loader_log_limited(&p->limits[LOADER_LOG_ERROR], LOADER_LOG_ERROR,
+                       "%s/%d: ClickHouse has accepted offsets %lld to "
+                       "%lld, but not all of them stand; looking again "
+                       "until they do", p->topic, (int) p->number,
+                       (long long) p->machine.intent.first,
+                       (long long) p->machine.intent.last);
     }
 }
 
@@ -486,10 +486,10 @@ produce_dead(loader_partition_t *p, size_t i)
 
     if (rc == TRK_INVALID) {
         p->dead_failed = 1;
-        loader_log_limited(&p->limit, LOADER_LOG_ERROR, "%s/%d: the dead "
-                           "letter of offset %lld is not taken, later records "
-                           "wait: %s", p->topic, (int) p->number,
-                           (long long) dead.offset, error);
+        loader_log_limited(&p->limits[LOADER_LOG_ERROR], LOADER_LOG_ERROR,
+                       "%s/%d: the dead letter of offset %lld is not "
+                       "taken, later records wait: %s", p->topic,
+                       (int) p->number, (long long) dead.offset, error);
     }
 
     return 0;
@@ -542,11 +542,11 @@ loader_partition_dead(loader_partition_t *p, uint64_t tag, int ok,
 
     if (!ok) {
         p->dead_failed = 1;
-        loader_log_limited(&p->limit, LOADER_LOG_ERROR, "%s/%d: the dead "
-                           "letter of offset %lld is not delivered, is tried "
-                           "until it is, later records wait: %s", p->topic,
-                           (int) p->number, (long long) record->msg.offset,
-                           error);
+        loader_log_limited(&p->limits[LOADER_LOG_ERROR], LOADER_LOG_ERROR,
+                       "%s/%d: the dead letter of offset %lld is not "
+                       "delivered, is tried until it is, later records "
+                       "wait: %s", p->topic, (int) p->number,
+                       (long long) record->msg.offset, error);
     }
 
     if (--p->reports > 0) {

@@ -49,7 +49,7 @@ struct loader_partition_s {
     size_t                     reports;     /* of dead letters, awaited */
     int                        dead_failed;
     uint64_t                   attempts;    /* numbers query ids */
-    loader_log_limit_t         limit;
+    loader_log_limit_t         limits[3];   /* by level */
 };
 
 

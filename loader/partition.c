@@ -159,8 +159,9 @@ loader_partition_lose(loader_partition_t *p)
 static int
 take(loader_partition_t *p)
 {
-    int   rc;
-    char  error[LOADER_ERROR_MAX];
+    int                 rc;
+    char                error[LOADER_ERROR_MAX];
+    loader_log_level_t  level;
 
     rc = loader_takeover(p->loader, p->topic, p->number, &p->plan, error);
 
@@ -184,8 +185,9 @@ take(loader_partition_t *p)
         p->loader->take_at = loader_monotonic() + RETRY_MS;
     }
 
-    loader_log_limited(&p->limit, rc == TRK_CORRUPT ? LOADER_LOG_ERROR
-                       : LOADER_LOG_WARN, "%s/%d: is not taken%s: %s",
+    level = (rc == TRK_CORRUPT) ? LOADER_LOG_ERROR : LOADER_LOG_WARN;
+
+    loader_log_limited(&p->limits[level], level, "%s/%d: is not taken%s: %s",
                        p->topic, (int) p->number, rc == TRK_CORRUPT ? ""
                        : " yet", error);
 
@@ -248,8 +250,8 @@ take_later(loader_partition_t *p)
         return;
     }
 
-    loader_log_limited(&p->limit, LOADER_LOG_WARN, "%s/%d: is not taken "
-                       "yet: %s", p->topic, (int) p->number, error);
+    loader_log_limited(&p->limits[LOADER_LOG_WARN], LOADER_LOG_WARN,
+                       "%s/%d: is not taken yet: %s", p->topic, (int) p->number, error);
 
     p->state = LOADER_PARTITION_TAKING;
     p->retry_at = loader_monotonic() + RETRY_MS;

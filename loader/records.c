@@ -15,12 +15,13 @@ copy(uint8_t **p, trk_str_t s)
 {
     trk_str_t  to;
 
-    to = trk_str_of(s.p ? *p : NULL, s.n);
-
-    if (s.n != 0) {
-        memcpy(*p, s.p, s.n);
-        *p += s.n;
+    if (s.p == NULL) {
+        return trk_null;
     }
+
+    to = trk_str_of(*p, s.n);
+    memcpy(*p, s.p, s.n);
+    *p += s.n;
 
     return to;
 }
