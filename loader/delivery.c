@@ -113,9 +113,9 @@ complain(loader_partition_t *p, const char *what, loader_ch_result_t result,
     level = (result == LOADER_CH_AWAY || result == LOADER_CH_BUSY)
             ? LOADER_LOG_WARN : LOADER_LOG_ERROR;
 
-    loader_log_limited(&p->limits[level], level, "%s/%d: %s of offsets %lld to %lld "
-                       "failed, is tried until it succeeds, later records "
-                       "wait: %s", p->topic, (int) p->number, what,
+    loader_log_limited(&p->limits[level], level, "%s/%d: %s of offsets %lld "
+                       "to %lld failed, is tried until it succeeds, later "
+                       "records wait: %s", p->topic, (int) p->number, what,
                        (long long) p->machine.intent.first,
                        (long long) p->machine.intent.last, error);
 }

@@ -251,7 +251,8 @@ take_later(loader_partition_t *p)
     }
 
     loader_log_limited(&p->limits[LOADER_LOG_WARN], LOADER_LOG_WARN,
-                       "%s/%d: is not taken yet: %s", p->topic, (int) p->number, error);
+                       "%s/%d: is not taken yet: %s", p->topic,
+                       (int) p->number, error);
 
     p->state = LOADER_PARTITION_TAKING;
     p->retry_at = loader_monotonic() + RETRY_MS;
