@@ -129,7 +129,10 @@ check:
 install: module loader
 	install -d $(DESTDIR)$(MODULES) $(DESTDIR)$(PREFIX)/bin \
 	    $(DESTDIR)$(PREFIX)/share/nginx-track/migrations
-	install -m 644 $(BUILD)/ngx_http_track_module.so $(DESTDIR)$(MODULES)/
+	install -m 644 $(BUILD)/ngx_http_track_module.so \
+	    $(DESTDIR)$(MODULES)/ngx_http_track_module.so.new
+	mv $(DESTDIR)$(MODULES)/ngx_http_track_module.so.new \
+	    $(DESTDIR)$(MODULES)/ngx_http_track_module.so
 	install -m 755 $(BUILD)/track-loader $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 nginx.conf.example loader/loader.conf.example \
 	    $(DESTDIR)$(PREFIX)/share/nginx-track/
