@@ -28,7 +28,8 @@ my $url = 'http://127.0.0.1:' . $nginx->port . '/track';
 # --- 30 reloads ---
 
 my $load = $oracle->start(url => $url, seconds => 120, rate => 400);
-wait_for(10, 'the first events', sub { $nginx->status()->{counters}{events_acked} });
+wait_for(10, 'the first events',
+    sub { $nginx->status()->{counters}{events_acked} });
 
 # The longest time that an old worker took to leave.
 my $longest = 0;

@@ -20,8 +20,9 @@ FUTURE_MS = 3_600_000
 # Rows are read with 64-bit integers quoted and DateTime64 as text, UTC.
 COLUMNS = (
     "event_type", "event_id", "event_date", "event_time",
-    "event_time_replaced", "received_at", "sent_at", "user_id", "session_id", "anonymous_id", "ip", "user_agent",
-    "source", "context", "schema_version", "edge", "seq",
+    "event_time_replaced", "received_at", "sent_at", "user_id", "session_id",
+    "anonymous_id", "ip", "user_agent", "source", "context", "schema_version",
+    "edge", "seq",
 )
 
 

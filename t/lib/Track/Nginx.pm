@@ -45,8 +45,9 @@ CONF
 
 
 # Track::Nginx->new(stack => $stack, http => TEXT): TEXT stands in the http
-# block, that of `main`, if given, before it.  In it %%DIR%%, %%POSTGRES%%, %%KAFKA%%, %%PORT%%, %%PORT2%% and what
-# `replace` gives are filled in.  `conf` instead of `http` is a whole file.
+# block, that of `main`, if given, before it.  In it %%DIR%%, %%POSTGRES%%,
+# %%KAFKA%%, %%PORT%%, %%PORT2%% and what `replace` gives are filled in.  `conf`
+# instead of `http` is a whole file.
 sub new {
     my ($class, %arg) = @_;
     my $dir = File::Temp::tempdir('track-nginx-XXXXXX', TMPDIR => 1);

@@ -178,8 +178,8 @@ sub psql {
     my ($self, $sql) = @_;
     utf8::encode($sql) if utf8::is_utf8($sql);
 
-    return run_ok({ in => $sql, env => { PGOPTIONS => '-c client_min_messages=warning' } },
-        'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1',
+    return run_ok({ in => $sql, env => { PGOPTIONS =>
+            '-c client_min_messages=warning' } }, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1',
         '-d', $self->env('DATABASE_URL'));
 }
 
