@@ -29,7 +29,7 @@ SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g \
              -fno-omit-frame-pointer
 TRACK_C   := $(CSTD) $(WARN) -fvisibility=hidden -Ilib -It/unit -MMD -MP
 
-LOADER_PC := rdkafka libpq libcurl libmicrohttpd libcjson inih
+LOADER_PC := rdkafka libpq libcurl libmicrohttpd inih
 LOADER_C   = $(shell $(PKGCONFIG) --cflags $(LOADER_PC))
 LOADER_LD  = $(shell $(PKGCONFIG) --libs $(LOADER_PC)) -lpthread -lm
 
