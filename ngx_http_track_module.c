@@ -675,9 +675,10 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->max_event_size, prev->max_event_size,
                               64 * 1024);
 
-    /* a location within this one has no handler, and so is none of ours */
+    /* a request keeps its location's handler but takes the configuration of
+     * an "if" or "limit_except" within that location, which has no "track" */
 
-    if (!conf->enabled) {
+    if (!conf->enabled && !prev->enabled) {
         return NGX_CONF_OK;
     }
 

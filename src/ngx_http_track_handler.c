@@ -301,13 +301,16 @@ ngx_http_track_deliver(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     ngx_http_track_loc_conf_t *tlcf, ngx_http_track_answer_t *answer)
 {
     size_t                  n;
+    uint64_t                seq;
     ngx_int_t               rc;
     ngx_uint_t              failed;
     ngx_http_track_wait_t  *w;
 
+    seq = wk->seq;
     rc = ngx_http_track_event_records(r, wk, &n);
 
     if (rc != NGX_OK) {
+        wk->seq = seq;      /* nothing will carry these numbers */
         return rc == NGX_DECLINED
                ? ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX)
                : NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -315,12 +318,14 @@ ngx_http_track_deliver(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
 
     w = ngx_http_track_wait_create(r, answer);
     if (w == NULL) {
+        wk->seq = seq;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ngx_http_track_kafka_produce(wk, tlcf->topic_index, n, w, &failed)
         != NGX_OK)
     {
+        wk->seq = seq;
         ngx_http_track_wait_cancel(w);
         return ngx_http_track_refuse(r, TRK_ERR_UNAVAILABLE, SIZE_MAX);
     }

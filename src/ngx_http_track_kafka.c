@@ -536,16 +536,16 @@ ngx_http_track_kafka_timer_handler(ngx_event_t *ev)
         ngx_http_track_kafka_restart(wk);
     }
 
-    if (ngx_exiting) {
-        if (k->drain_until == 0) {
-            k->drain_until = ngx_current_msec + NGX_HTTP_TRACK_KAFKA_DRAIN;
-        }
+    /* an exiting worker may still produce, for a body that comes slowly */
 
-        if (k->pending == 0
-            || (ngx_msec_int_t) (k->drain_until - ngx_current_msec) <= 0)
-        {
-            return;
-        }
+    if (!ngx_exiting || k->pending == 0) {
+        k->drain_until = 0;
+
+    } else if (k->drain_until == 0) {
+        k->drain_until = ngx_current_msec + NGX_HTTP_TRACK_KAFKA_DRAIN;
+
+    } else if ((ngx_msec_int_t) (k->drain_until - ngx_current_msec) <= 0) {
+        return;
     }
 
     ngx_add_timer(&k->timer, NGX_HTTP_TRACK_KAFKA_TIMER);
@@ -725,7 +725,9 @@ ngx_http_track_kafka_report_cb(rd_kafka_t *rk,
 
     ngx_http_track_wait_report(message->_private, ok);
 
-    if (++k->served >= NGX_HTTP_TRACK_KAFKA_ROUND) {
+    /* a terminated worker's flush would end at a yield */
+
+    if (++k->served >= NGX_HTTP_TRACK_KAFKA_ROUND && !ngx_terminate) {
         rd_kafka_yield(rk);
     }
 }

@@ -215,5 +215,7 @@ for my $edge (sort keys %seq) {
 # --- another topic ---
 
 record('{"event_type":"empty",%ID%}', ':path' => '/other-topic');
+record('{"event_type":"empty",%ID%}', ':path' => '/other-topic',
+    'X-Flag' => 1);
 
 done_testing();

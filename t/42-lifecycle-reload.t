@@ -106,4 +106,21 @@ my $begin = now();
 $nginx->reload();
 cmp_ok(now() - $begin, '<', 5, 'keep-alive clients do not hold old workers');
 
+
+# --- a body that ends while its worker is leaving, and a client that left ---
+
+$stack->define('click', name => 'string!');
+wait_verdict($nginx, '', 'click', { name => 'a' });
+
+my $event = event('click', { name => 'late' }, event_id => uuid());
+my $text = Track::HTTP->new(0)->request('/track', json_encode($event));
+my $client = Track::HTTP->new($nginx->port)->write(substr $text, 0, -10);
+Time::HiRes::sleep(0.3);
+$nginx->signal('HUP');
+Time::HiRes::sleep(2.5);
+$client->write(substr $text, -10)->reset();
+ok(record_of($stack, $event->{event_id}), 'its event is in Kafka all the same');
+wait_for(30, 'the old workers to leave',
+    sub { my @all = $nginx->children(); @all == 2 });
+
 done_testing();

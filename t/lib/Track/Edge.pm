@@ -57,9 +57,15 @@ my $SERVER = <<'CONF';
             client_body_in_file_only clean;
         }
 
+        # Within an "if" nginx uses the location's handler with the
+        # configuration of the "if".
         location = /other-topic {
             track;
             track_kafka_topic tracking_ledger;
+
+            if ($http_x_flag) {
+                set $flag 1;
+            }
         }
 
         location = /track/status {
