@@ -18,7 +18,7 @@ use Track::Oracle;
 use Track::Stack;
 use Track::Util;
 
-our @EXPORT = qw(kill_rounds);
+our @EXPORT = qw(kill_rounds wait_accepting);
 
 
 sub kill_rounds {
@@ -31,7 +31,7 @@ sub kill_rounds {
     my $stack = Track::Stack->new();
     $stack->start();
     my $oracle = Track::Oracle->new($stack);
-    _wait_accepting($stack);
+    wait_accepting($stack);
 
     for my $n (1 .. $rounds) {
         _round($stack, $oracle, "round $n") or last;
@@ -59,7 +59,7 @@ sub _round {
     }
 
     Time::HiRes::sleep(1);
-    _wait_accepting($stack);
+    wait_accepting($stack);
     my $summary = $oracle->finish($load);
     Test::More::note("$name: killed @killed; ", json_encode($summary));
 
@@ -96,7 +96,7 @@ sub _revive {
 }
 
 
-sub _wait_accepting {
+sub wait_accepting {
     my ($stack) = @_;
 
     wait_for(30, 'the endpoint to take events', sub {
