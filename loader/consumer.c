@@ -25,6 +25,7 @@
 
 #define PROBE_EVERY     2000        /* ms between probes of an absent Kafka */
 #define PROBE_TIMEOUT   200
+#define CALM_MS         30000       /* without a broken connection */
 
 
 /* A commit under way, so that its result finds its partition. */
@@ -46,6 +47,7 @@ struct loader_consumer_s {
     void                              *data;
     commit_t                          *commits;
     int64_t                            probe_at;    /* monotonic ms */
+    int64_t                            broken_at;   /* monotonic ms, 0: never */
     loader_log_limit_t                 limit;
 };
 
@@ -163,6 +165,32 @@ rebalance_cb(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 }
 
 
+/*
+ * Fenced as a static member: another loader has our name, or our earlier self
+ * did it.  When the session ends while the broker is away the client joins
+ * under a new member id, and a request that had waited with the old one is
+ * answered as a twin's would be.
+ */
+
+static void
+fenced(loader_consumer_t *consumer)
+{
+    if (consumer->broken_at != 0
+        && loader_monotonic() - consumer->broken_at < CALM_MS)
+    {
+        consumer->handlers->fatal(consumer->data, 1, "the group has fenced "
+                                  "this loader after Kafka was away: joining "
+                                  "it anew");
+        return;
+    }
+
+    consumer->handlers->fatal(consumer->data, 0, "another loader has joined "
+                              "the group with this one's group.instance.id: "
+                              "give each its own (loader.conf, [kafka] "
+                              "instance)");
+}
+
+
 static void
 fatal(loader_consumer_t *consumer)
 {
@@ -172,15 +200,13 @@ fatal(loader_consumer_t *consumer)
     err = rd_kafka_fatal_error(consumer->rk, text, sizeof(text));
 
     if (err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        snprintf(error, sizeof(error), "another loader has joined the group "
-                 "with this one's group.instance.id: give each its own "
-                 "(loader.conf, [kafka] instance)");
-    } else {
-        snprintf(error, sizeof(error), "the Kafka client has failed for "
-                 "good: %s", text);
+        fenced(consumer);
+        return;
     }
 
-    consumer->handlers->fatal(consumer->data, error);
+    snprintf(error, sizeof(error), "the Kafka client has failed for good: %s",
+             text);
+    consumer->handlers->fatal(consumer->data, 0, error);
 }
 
 
@@ -201,6 +227,7 @@ error_cb(rd_kafka_t *rk, int err, const char *reason, void *opaque)
         loader_metric_set(LOADER_M_KAFKA_UP, 0);
     }
 
+    consumer->broken_at = loader_monotonic();
     loader_log_limited(&consumer->limit, LOADER_LOG_WARN, "Kafka: %s",
                        reason);
 }

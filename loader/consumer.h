@@ -48,8 +48,9 @@ typedef struct {
     void (*committed)(void *data, void *partition, uint64_t tenure,
         loader_commit_t result, const char *error);
 
-    /* The client has ended for good; error is a sentence. */
-    void (*fatal)(void *data, const char *error);
+    /* The client has ended for good; error is a sentence.  renew: not by
+     * anybody's fault; free it and make another one. */
+    void (*fatal)(void *data, int renew, const char *error);
 } loader_consumer_handlers_t;
 
 

@@ -27,6 +27,7 @@ typedef struct {
     int64_t                take_at;         /* no take-over before; one has
                                                failed.  Monotonic ms */
     int                    stopping;        /* no new batch is begun */
+    int                    renew;           /* the consumer must be */
     char                   fatal[LOADER_ERROR_MAX];     /* "": none */
 } loader_t;
 

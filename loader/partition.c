@@ -229,6 +229,14 @@ loader_partition_revoked(loader_partition_t *p)
 }
 
 
+void
+loader_partition_orphaned(loader_partition_t *p)
+{
+    loader_partition_revoked(p);
+    p->commits = 0;
+}
+
+
 /* The second part of a take-over outside of a rebalance. */
 
 static void

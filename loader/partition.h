@@ -35,6 +35,9 @@ int64_t loader_partition_assigned(loader_partition_t *p);
 /* Drops all that is not committed. */
 void loader_partition_revoked(loader_partition_t *p);
 
+/* The consumer has ended: the same, and no result of a commit will come. */
+void loader_partition_orphaned(loader_partition_t *p);
+
 void loader_partition_message(loader_partition_t *p,
     const loader_message_t *msg, trk_str_t key);
 void loader_partition_end(loader_partition_t *p, int64_t offset);

@@ -166,13 +166,22 @@ on_committed(void *data, void *partition, uint64_t tenure,
 }
 
 
+/* Called inside of the consumer, which therefore is not freed here. */
+
 static void
-on_fatal(void *data, const char *error)
+on_fatal(void *data, int renew, const char *error)
 {
     loader_t  *loader;
 
     loader = data;
-    snprintf(loader->fatal, sizeof(loader->fatal), "%s", error);
+
+    if (!renew) {
+        snprintf(loader->fatal, sizeof(loader->fatal), "%s", error);
+
+    } else if (!loader->renew) {
+        loader->renew = 1;
+        loader_log(LOADER_LOG_WARN, "%s", error);
+    }
 }
 
 
@@ -405,6 +414,30 @@ turn(loader_loop_t *loop)
 }
 
 
+/* What was under way is found by the take-overs that follow. */
+
+static void
+renew_consumer(loader_t *loader)
+{
+    char    error[LOADER_ERROR_MAX];
+    size_t  i;
+
+    for (i = 0; i < loader->npartitions; i++) {
+        loader_partition_orphaned(loader->partitions[i]);
+    }
+
+    loader_consumer_free(loader->consumer);
+    loader->consumer = NULL;
+    loader->renew = 0;
+
+    if (loader_consumer_create(&loader->consumer, loader->conf, &handlers,
+                               loader, error) != TRK_OK)
+    {
+        snprintf(loader->fatal, sizeof(loader->fatal), "%s", error);
+    }
+}
+
+
 static int
 done(const loader_loop_t *loop)
 {
@@ -569,6 +602,10 @@ loader_run(const loader_conf_t *conf)
     if (start(&loop, conf) == TRK_OK) {
         while (!done(&loop)) {
             turn(&loop);
+
+            if (loop.loader.renew) {
+                renew_consumer(&loop.loader);
+            }
         }
     }
 
