@@ -98,7 +98,14 @@ $leaver->close();
 
 $check = $nginx->check();
 is($check->{rc}, 0, 'nginx -t with Kafka away');
-$nginx->reload();
+
+# (Old workers stay a while for what they still hope to deliver.)
+my %old = map { $_ => 1 } $nginx->workers();
+$nginx->signal('HUP');
+wait_for(10, 'new workers', sub {
+    my @now = $nginx->workers();
+    return @now == 2 && !grep { $old{$_} } @now;
+});
 $http = Track::HTTP->new($nginx->port);
 is($http->post('/track', $good)->{status}, 503, 'new workers answer 503 too');
 

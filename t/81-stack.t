@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use File::Path ();
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IO::Socket::INET ();
@@ -77,6 +78,7 @@ $two->stop();
 # --- Ctrl-C ---
 
 for my $after (0.3, 1, 2.5) {
+    File::Path::remove_tree($two->dir);     # so that a start takes its time
     my $pid = $two->begin_start();
     Time::HiRes::sleep($after);
     kill 'INT', -$pid;
