@@ -46,6 +46,8 @@ sub found {
     is($got->{rc}, 1, "$name: the checker fails");
     like($got->{out}, qr/^\Q$kind\E: \d/m, "$name: $kind")
         or diag($got->{out}, $got->{err});
+
+    return $got->{out};
 }
 
 # ALTER … UPDATE and DELETE, done when the query returns.
@@ -78,12 +80,11 @@ spit($file, $entries);
 
 # --- rows ---
 
-spoil("UPDATE f_o_int = f_o_int + 1 WHERE $where");
-found('an integer that is off by one', 'row differs from its record');
-spoil("UPDATE f_o_int = f_o_int - 1 WHERE $where");
-spoil("UPDATE seq = seq + 1 WHERE $where");
-found('a wrong number', 'row differs from its record');
-spoil("UPDATE seq = seq - 1 WHERE $where");
+spoil("UPDATE f_o_int = f_o_int + 1, seq = seq + 1 WHERE $where");
+my $out = found('two integers that are off by one',
+    'row differs from its record');
+like($out, qr/\): $_ is/, "$_ is named") for qw(f_o_int seq);
+spoil("UPDATE f_o_int = f_o_int - 1, seq = seq - 1 WHERE $where");
 $oracle->check('undone: all is well again');
 
 clickhouse_do($url, "INSERT INTO events SELECT * FROM events WHERE $where");
