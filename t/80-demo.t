@@ -68,11 +68,23 @@ wait_for(60, 'live counts', sub {
 like(slurp($log->filename), qr{shop\s+http://127\.0\.0\.1:@{[$stack->base]}/},
     'it prints what to open');
 wait_for(30, 'a live line', sub { slurp($log->filename) =~ /accepted.*rows \d/ });
-kill 'INT', $pid;
-my $ended = eval { wait_for(60, 'the demo to end',
-    sub { waitpid($pid, POSIX::WNOHANG()) == $pid }) };
-ok($ended, 'Ctrl-C ends it') or diag(slurp($log->filename));
-is_deeply([$stack->processes()], [], 'and leaves no process');
+ends_by('INT', 'Ctrl-C');
+
+$pid = background($log->filename, @demo, '--rate', 0);
+wait_for(60, 'the demo to be at work',
+    sub { eval { $stack->pid('loader') } });
+ends_by('HUP', 'a terminal that closes');
+
+
+sub ends_by {
+    my ($signal, $what) = @_;
+    kill $signal, $pid;
+    my $ended = eval { wait_for(60, 'the demo to end',
+        sub { waitpid($pid, POSIX::WNOHANG()) == $pid }) };
+    ok($ended, "$what ends it") or diag(slurp($log->filename));
+    is_deeply([$stack->processes()], [], 'and leaves no process');
+}
+
 
 my $help = run($demo[0], '--help');
 is($help->{rc}, 0, '--help: 0');

@@ -26,6 +26,7 @@ sys.path.insert(0, str(DEV))
 from demolib import rows  # noqa: E402
 from demolib.bulk import Bulk  # noqa: E402
 from demolib.visits import Told, VisitFailed, Visitor, Visits  # noqa: E402
+from stacklib import signals  # noqa: E402
 
 PARTS = ("postgres", "kafka", "clickhouse", "nginx", "loader")
 PATIENCE = 30           # seconds for a visit's rows to be in ClickHouse
@@ -196,7 +197,7 @@ Ctrl-C ends it.
     except KeyboardInterrupt:
         pass    # how it is meant to end
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signals.ignore()
         say("\nending the visits")
         bulk.stop()
         visits.stop()
@@ -239,12 +240,12 @@ def main() -> None:
         else:
             watch(args, env)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signals.ignore()
         stack.end()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.as_interrupt()
     try:
         main()
     except DemoError as e:
