@@ -47,6 +47,8 @@ static int trk_json_open(trk_json_scan_t *s, trk_json_type_t type,
     uint32_t *index);
 static int trk_json_array(trk_json_scan_t *s);
 static int trk_json_object(trk_json_scan_t *s);
+static int trk_json_empty(trk_json_scan_t *s, uint8_t bracket);
+static int trk_json_more(trk_json_scan_t *s, uint8_t bracket);
 static int trk_json_name(trk_json_scan_t *s, uint32_t *index);
 static int trk_json_duplicates_small(trk_json_scan_t *s,
     const uint32_t *names, uint32_t n);
@@ -484,43 +486,23 @@ trk_json_array(trk_json_scan_t *s)
 
     rc = trk_json_open(s, TRK_JSON_ARRAY, &index);
 
-    if (rc != TRK_OK) {
-        return rc;
+    if (rc == TRK_OK) {
+        rc = trk_json_empty(s, ']');
     }
 
-    if (s->p < s->end && *s->p == ']') {
-        goto done;
-    }
-
-    for ( ;; ) {
-
+    while (rc == TRK_AGAIN) {
         rc = trk_json_value(s);
 
-        if (rc != TRK_OK) {
-            return rc;
+        if (rc == TRK_OK) {
+            rc = trk_json_more(s, ']');
         }
-
-        trk_json_space(s);
-
-        if (s->p < s->end && *s->p == ']') {
-            break;
-        }
-
-        if (s->p == s->end || *s->p != ',') {
-            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
-        }
-
-        s->p++;
-        trk_json_space(s);
     }
 
-done:
+    if (rc == TRK_OK) {
+        trk_json_close(s, index);
+    }
 
-    s->p++;
-    s->depth--;
-    trk_json_close(s, index);
-
-    return TRK_OK;
+    return rc;
 }
 
 
@@ -531,20 +513,15 @@ trk_json_object(trk_json_scan_t *s)
     uint8_t   flags;
     uint32_t  index, name, n, names[TRK_JSON_SMALL];
 
-    rc = trk_json_open(s, TRK_JSON_OBJECT, &index);
-
-    if (rc != TRK_OK) {
-        return rc;
-    }
-
     n = 0;
     flags = 0;
+    rc = trk_json_open(s, TRK_JSON_OBJECT, &index);
 
-    if (s->p < s->end && *s->p == '}') {
-        goto done;
+    if (rc == TRK_OK) {
+        rc = trk_json_empty(s, '}');
     }
 
-    for ( ;; ) {
+    while (rc == TRK_AGAIN) {
 
         rc = trk_json_name(s, &name);
 
@@ -561,28 +538,15 @@ trk_json_object(trk_json_scan_t *s)
 
         rc = trk_json_value(s);
 
-        if (rc != TRK_OK) {
-            return rc;
+        if (rc == TRK_OK) {
+            rc = trk_json_more(s, '}');
         }
-
-        trk_json_space(s);
-
-        if (s->p < s->end && *s->p == '}') {
-            break;
-        }
-
-        if (s->p == s->end || *s->p != ',') {
-            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
-        }
-
-        s->p++;
-        trk_json_space(s);
     }
 
-done:
+    if (rc != TRK_OK) {
+        return rc;
+    }
 
-    s->p++;
-    s->depth--;
     trk_json_close(s, index);
 
     if (n > TRK_JSON_SMALL || (flags & TRK_JSON_ESCAPED)) {
@@ -590,6 +554,43 @@ done:
     }
 
     return trk_json_duplicates_small(s, names, n);
+}
+
+
+/* After the opening bracket.  TRK_OK: it is closed at once; TRK_AGAIN:
+ * something follows. */
+
+static int
+trk_json_empty(trk_json_scan_t *s, uint8_t bracket)
+{
+    if (s->p == s->end || *s->p != bracket) {
+        return TRK_AGAIN;
+    }
+
+    s->p++;
+    s->depth--;
+
+    return TRK_OK;
+}
+
+
+/* After an element or member.  TRK_OK: the bracket is closed; TRK_AGAIN:
+ * another one follows; TRK_INVALID. */
+
+static int
+trk_json_more(trk_json_scan_t *s, uint8_t bracket)
+{
+    trk_json_space(s);
+
+    if (s->p == s->end || *s->p != ',') {
+        return trk_json_empty(s, bracket) == TRK_OK
+               ? TRK_OK : trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    }
+
+    s->p++;
+    trk_json_space(s);
+
+    return TRK_AGAIN;
 }
 
 
