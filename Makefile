@@ -1,7 +1,7 @@
 # nginx-track: one Makefile for all that is compiled. Products land in $(BUILD).
 #
 #   make            everything: module, loader, SDK, embedded ClickHouse
-#   make module     the nginx module; NGX_SRC=DIR for any nginx tree >= 1.22
+#   make module     the nginx module; NGINX_SRC=DIR for any nginx tree >= 1.22
 #   make loader     track-loader
 #   make sdk        the browser script
 #   make unit       C unit tests with ASan and UBSan (prove t/00-unit.t runs them)
@@ -18,7 +18,7 @@
 BUILD     ?= build
 PREFIX    ?= /usr/local
 MODULES   ?= /usr/lib/nginx/modules
-NGX_SRC   ?= /usr/share/nginx/src
+NGINX_SRC ?= /usr/share/nginx/src
 CC        ?= cc
 PKGCONFIG ?= pkg-config
 
@@ -98,7 +98,7 @@ $(BUILD)/unit/%: t/unit/%.c $(BUILD)/asan/libtrk.a
 # nginx's own makefile decides what of the module is stale; it is asked each time.
 
 module:
-	+dev/module-build "$(NGX_SRC)" "$(BUILD)"
+	+dev/module-build "$(NGINX_SRC)" "$(BUILD)"
 
 
 sdk: sdk/dist/track.js
