@@ -367,7 +367,6 @@ trk_json_scan_string(trk_json_scan_t *s)
             return trk_json_fail(s, TRK_ERR_INVALID_UTF8, s->p);
         }
 
-        flags |= TRK_JSON_NONASCII;
         s->p += n;
     }
 

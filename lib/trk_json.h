@@ -30,8 +30,7 @@ typedef enum {
 } trk_json_type_t;
 
 #define TRK_JSON_ESCAPED    0x01    /* string has a backslash */
-#define TRK_JSON_NONASCII   0x02    /* string has a byte >= 0x80 */
-#define TRK_JSON_SKIP       0x04    /* set by users: leave this member out */
+#define TRK_JSON_SKIP       0x02    /* set by users: leave this member out */
 
 
 /*
@@ -118,12 +117,6 @@ void trk_json_decode(trk_buf_t *buf, trk_str_t raw);
 /* Index of the value of member `name` of object i; 0 if there is none.
  * Overwrites json->decoded, which name must not lie in. */
 uint32_t trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name);
-
-/* Number of elements of array i, or of members of object i. */
-uint32_t trk_json_count(const trk_json_t *json, uint32_t i);
-
-/* Length of string i in Unicode code points. */
-size_t trk_json_length(const trk_json_t *json, uint32_t i);
 
 
 /*

@@ -1,5 +1,5 @@
 /*
- * Reading the nodes of a scanned text: strings decoded and counted, members
+ * Reading the nodes of a scanned text: strings decoded, members
  * found.  See trk_json.h.
  */
 
@@ -167,49 +167,4 @@ trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name)
     }
 
     return 0;
-}
-
-
-uint32_t
-trk_json_count(const trk_json_t *json, uint32_t i)
-{
-    uint32_t  k, n;
-
-    n = 0;
-
-    for (k = i + 1; k < json->nodes[i].next; k = json->nodes[k].next) {
-        n++;
-    }
-
-    return json->nodes[i].type == TRK_JSON_OBJECT ? n / 2 : n;
-}
-
-
-size_t
-trk_json_length(const trk_json_t *json, uint32_t i)
-{
-    size_t          n;
-    trk_str_t       raw;
-    const uint8_t  *p, *end;
-
-    raw = trk_json_raw(json, i);
-
-    if (json->nodes[i].flags == 0) {
-        return raw.n;
-    }
-
-    for (n = 0, p = raw.p, end = raw.p + raw.n; p < end; n++) {
-
-        if (*p != '\\') {
-            p += trk_utf8_next(p, (size_t) (end - p));
-
-        } else if (p[1] == 'u') {
-            (void) trk_json_code_point(&p, end);
-
-        } else {
-            p += 2;
-        }
-    }
-
-    return n;
 }
