@@ -16,6 +16,9 @@ use Track::HTTP;
 use Track::Nginx;
 use Track::Util;
 
+# Names of tests quote values of any script.
+binmode Test::More->builder->output, ':encoding(UTF-8)';
+
 my $stack = edge_stack();
 $stack->define('order', order_id => 'string!', total => 'float!',
     quantity => 'int', paid => 'bool', placed_at => 'timestamp',
