@@ -87,6 +87,17 @@ for my $after (0.3, 1, 2.5) {
     is_deeply([$two->processes()], [], 'no process is left');
 }
 
+# initdb runs servers of its own, which outlived it for a moment.
+File::Path::remove_tree($two->dir);
+my $starting = $two->begin_start();
+wait_for(20, 'a server of initdb', sub {
+    grep { (eval { slurp("/proc/$_/cmdline") } // '') =~ m{bin/postgres\0} }
+        $two->processes()
+});
+kill 'INT', -$starting;
+waitpid $starting, 0;
+is_deeply([$two->processes()], [], 'interrupted in initdb: none either');
+
 $one->stop();
 is_deeply([$one->processes()], [], 'stop leaves no process');
 

@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from . import ports
-from .process import Process, as_user, write_atomically
+from .process import Process, as_user, run_to_end, write_atomically
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -79,13 +79,10 @@ def render(template: pathlib.Path, target: pathlib.Path,
 def run(command: Sequence[str | os.PathLike[str]], what: str,
         user: str | None = None, cwd: pathlib.Path | None = None) -> str:
     """Runs a command to its end and returns its output, or raises."""
-    done = subprocess.run(list(command), cwd=cwd, text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, check=False,
-                          **as_user(user))
-    if done.returncode != 0:
-        raise StackError(f"{what} failed:\n{done.stdout.rstrip()}")
-    return str(done.stdout)
+    status, said = run_to_end(command, cwd=cwd, **as_user(user))
+    if status != 0:
+        raise StackError(f"{what} failed:\n{said.rstrip()}")
+    return said
 
 
 def unprivileged(user: str) -> str | None:

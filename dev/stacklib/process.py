@@ -132,17 +132,37 @@ class Process:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def session_members(session: int, cwd: pathlib.Path) -> list[int]:
-    """The processes of a session that work in `cwd`."""
+def session_members(session: int, cwd: pathlib.Path | None = None) -> list[int]:
+    """The processes of a session, or those of them that work in `cwd`."""
     members = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             fields = stat_fields(int(entry.name))
             if fields and fields[0] != "Z" and int(fields[3]) == session:
                 with contextlib.suppress(OSError):
-                    if os.readlink(entry.path + "/cwd") == str(cwd):
+                    if cwd in (None, pathlib.Path(
+                            os.readlink(entry.path + "/cwd"))):
                         members.append(int(entry.name))
     return members
+
+
+def run_to_end(command: Sequence[str | os.PathLike[str]],
+               **options: Any) -> tuple[int, str]:
+    """Runs a command in a session of its own; its exit status and what it said.
+    Interrupted, it is ended with all that it has started: initdb runs servers,
+    which would go on for a while without it."""
+    child = subprocess.Popen(list(command), text=True, start_new_session=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, **options)
+    try:
+        said, _ = child.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        wait_until(lambda: not session_members(child.pid), 5)
+        raise
+    return child.returncode, str(said)
 
 
 def send(pid: int, signo: int) -> None:
