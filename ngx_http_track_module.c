@@ -4,9 +4,11 @@
  * that lives in PostgreSQL, and answers when Kafka has them.
  *
  * This file is the table of contents: directives, configuration, module
- * definition, and what a worker sets up and tears down.  The rest is in src/:
+ * definition.  The rest is in src/:
  *
+ *   _worker        what a worker sets up and tears down
  *   _handler       the way of one request
+ *   _ctx           what is known of it
  *   _body          its body in one piece
  *   _event         accepted events become records
  *   _wait          requests parked for delivery reports
@@ -38,7 +40,7 @@ static char *ngx_http_track_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_track_schema_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_track_kafka_topic(ngx_conf_t *cf, ngx_command_t *cmd,
+static char *ngx_http_track_topic(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_track_kafka_property(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
@@ -49,13 +51,8 @@ static char *ngx_http_track_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_track_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static ngx_int_t ngx_http_track_topic_index(ngx_http_track_main_conf_t *tmcf,
-    ngx_str_t *topic, ngx_uint_t *index);
 static ngx_int_t ngx_http_track_postconfiguration(ngx_conf_t *cf);
 
-static ngx_int_t ngx_http_track_init_process(ngx_cycle_t *cycle);
-static void ngx_http_track_exit_process(ngx_cycle_t *cycle);
-static void ngx_http_track_tick_handler(ngx_event_t *ev);
 
 
 static ngx_conf_post_t  ngx_http_track_not_zero_post =
@@ -63,6 +60,28 @@ static ngx_conf_post_t  ngx_http_track_not_zero_post =
 
 static ngx_conf_num_bounds_t  ngx_http_track_events_bounds =
     { ngx_conf_check_num_bounds, 1, 100000 };
+
+
+static ngx_conf_enum_t  ngx_http_track_acks[] = {
+    { ngx_string("kafka"), NGX_HTTP_TRACK_ACK_KAFKA },
+    { ngx_string("spool"), NGX_HTTP_TRACK_ACK_SPOOL },
+    { ngx_string("none"), NGX_HTTP_TRACK_ACK_NONE },
+    { ngx_null_string, 0 }
+};
+
+static ngx_conf_enum_t  ngx_http_track_keys[] = {
+    { ngx_string("off"), NGX_HTTP_TRACK_KEY_OFF },
+    { ngx_string("optional"), NGX_HTTP_TRACK_KEY_OPTIONAL },
+    { ngx_string("required"), NGX_HTTP_TRACK_KEY_REQUIRED },
+    { ngx_null_string, 0 }
+};
+
+static ngx_conf_enum_t  ngx_http_track_ips[] = {
+    { ngx_string("full"), NGX_HTTP_TRACK_IP_FULL },
+    { ngx_string("truncated"), NGX_HTTP_TRACK_IP_TRUNCATED },
+    { ngx_string("off"), NGX_HTTP_TRACK_IP_OFF },
+    { ngx_null_string, 0 }
+};
 
 
 static ngx_command_t  ngx_http_track_commands[] = {
@@ -118,9 +137,44 @@ static ngx_command_t  ngx_http_track_commands[] = {
 
     { ngx_string("track_kafka_topic"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_track_kafka_topic,
+      ngx_http_track_topic,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_track_loc_conf_t, topic),
+      NULL },
+
+    { ngx_string("track_rejected_topic"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_track_topic,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_track_loc_conf_t, rejected),
+      NULL },
+
+    { ngx_string("track_ack"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_track_loc_conf_t, ack),
+      &ngx_http_track_acks },
+
+    { ngx_string("track_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_track_loc_conf_t, key),
+      &ngx_http_track_keys },
+
+    { ngx_string("track_ip"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_track_loc_conf_t, ip),
+      &ngx_http_track_ips },
+
+    { ngx_string("track_honor_privacy_signals"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_track_loc_conf_t, honor),
       NULL },
 
     { ngx_string("track_ack_timeout"),
@@ -179,173 +233,13 @@ ngx_module_t  ngx_http_track_module = {
 };
 
 
-ngx_http_track_worker_t  *ngx_http_track_worker;
-
 static ngx_str_t  ngx_http_track_default_zone = ngx_string("track");
 static ngx_str_t  ngx_http_track_default_topic =
     ngx_string("tracking_events");
-
-/* what timers without a connection show as theirs in the debug log */
-static ngx_connection_t  ngx_http_track_dumb;
-
-
-static ngx_int_t
-ngx_http_track_init_process(ngx_cycle_t *cycle)
-{
-    ngx_http_track_worker_t     *wk;
-    ngx_http_track_main_conf_t  *tmcf;
-
-    /* cache manager and loader come here too */
-
-    if (ngx_process != NGX_PROCESS_WORKER) {
-        return NGX_OK;
-    }
-
-    tmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_track_module);
-
-    if (tmcf == NULL || !tmcf->enabled) {
-        return NGX_OK;
-    }
-
-    wk = ngx_pcalloc(cycle->pool, sizeof(ngx_http_track_worker_t));
-    if (wk == NULL) {
-        return NGX_ERROR;
-    }
-
-    wk->messages = ngx_palloc(cycle->pool, tmcf->max_events
-                                          * sizeof(ngx_http_track_message_t));
-    if (wk->messages == NULL) {
-        return NGX_ERROR;
-    }
-
-    wk->conf = tmcf;
-    wk->log = cycle->log;
-    wk->shpool = (ngx_slab_pool_t *) tmcf->zone->shm.addr;
-    wk->sh = wk->shpool->data;
-
-    ngx_queue_init(&wk->settled);
-    trk_request_init(&wk->request);
-    trk_buf_init(&wk->answer, NGX_MAX_INT32_VALUE);
-    trk_buf_init(&wk->records, NGX_MAX_INT32_VALUE);
-
-    if (ngx_http_track_event_edge(wk) != NGX_OK
-        || ngx_http_track_slot_take(wk) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_http_track_worker = wk;
-
-    ngx_http_track_schema_init(wk);
-
-    if (ngx_http_track_kafka_init(wk) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_http_track_dumb.fd = (ngx_socket_t) -1;
-
-    wk->tick.handler = ngx_http_track_tick_handler;
-    wk->tick.data = &ngx_http_track_dumb;
-    wk->tick.log = wk->log;
-    wk->tick.cancelable = 1;
-
-    ngx_http_track_tick_handler(&wk->tick);
-
-    return NGX_OK;
-}
-
-
-/* What a killed worker leaves undone here, others do: see _leader, _zone. */
-
-static void
-ngx_http_track_exit_process(ngx_cycle_t *cycle)
-{
-    ngx_http_track_worker_t  *wk;
-
-    wk = ngx_http_track_worker;
-
-    if (wk == NULL) {
-        return;
-    }
-
-    ngx_http_track_leader_resign(wk, 100);
-    ngx_http_track_kafka_exit(wk);
-    ngx_http_track_schema_exit(wk);
-    ngx_http_track_slot_leave(wk);
-
-    trk_request_free(&wk->request);
-    trk_buf_free(&wk->answer);
-    trk_buf_free(&wk->records);
-    ngx_http_track_worker = NULL;
-}
-
-
-static void
-ngx_http_track_tick_handler(ngx_event_t *ev)
-{
-    ngx_http_track_worker_t  *wk;
-
-    wk = ngx_http_track_worker;
-
-    ngx_http_track_leader_tick(wk);
-
-    /* idle workers follow the schema too, and let go of the old image */
-
-    (void) ngx_http_track_schema(wk);
-
-    if (!ngx_exiting) {
-        ngx_add_timer(ev, NGX_HTTP_TRACK_TICK);
-    }
-}
-
-
-ngx_connection_t *
-ngx_http_track_watch(int fd, ngx_event_handler_pt handler, void *data,
-    ngx_log_t *log)
-{
-    ngx_uint_t         flags;
-    ngx_connection_t  *c;
-
-    c = ngx_get_connection(fd, log);
-
-    if (c == NULL) {
-        (void) close(fd);
-        return NULL;
-    }
-
-    c->data = data;
-    c->log = log;
-    c->read->handler = handler;
-    c->read->log = log;
-    c->write->log = log;
-
-    flags = (ngx_event_flags & NGX_USE_CLEAR_EVENT) ? NGX_CLEAR_EVENT
-                                                    : NGX_LEVEL_EVENT;
-
-    if (ngx_add_event(c->read, NGX_READ_EVENT, flags) != NGX_OK) {
-        ngx_close_connection(c);
-        return NULL;
-    }
-
-    return c;
-}
-
-
-ngx_uint_t
-ngx_http_track_unmute(ngx_http_track_mute_t *mute, ngx_uint_t *muted)
-{
-    if (mute->last == ngx_time()) {
-        mute->muted++;
-        return 0;
-    }
-
-    *muted = mute->muted;
-
-    mute->last = ngx_time();
-    mute->muted = 0;
-
-    return 1;
-}
+static ngx_str_t  ngx_http_track_default_rejected =
+    ngx_string("tracking_events_rejected");
+static ngx_str_t  ngx_http_track_ledger_name =
+    ngx_string("tracking_ledger");
 
 
 static char *
@@ -492,20 +386,30 @@ ngx_http_track_schema_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* What Kafka takes as the name of a topic. */
+/* What Kafka takes as the name of a topic; the rejected one may be off. */
 
 static char *
-ngx_http_track_kafka_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_track_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_track_loc_conf_t  *tlcf = conf;
+    char  *p = conf;
 
-    ngx_str_t  *value;
+    ngx_str_t  *field, *value;
 
-    if (tlcf->topic.data) {
+    field = (ngx_str_t *) (p + cmd->offset);
+
+    if (field->data) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
+    *field = value[1];
+
+    if (cmd->offset == offsetof(ngx_http_track_loc_conf_t, rejected)
+        && ngx_strcmp(value[1].data, "off") == 0)
+    {
+        field->len = 0;
+        return NGX_CONF_OK;
+    }
 
     if (value[1].len == 0 || value[1].len > 249
         || strspn((char *) value[1].data, "abcdefghijklmnopqrstuvwxyz"
@@ -521,8 +425,6 @@ ngx_http_track_kafka_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            &value[1]);
         return NGX_CONF_ERROR;
     }
-
-    tlcf->topic = value[1];
 
     return NGX_CONF_OK;
 }
@@ -641,6 +543,8 @@ ngx_http_track_create_loc_conf(ngx_conf_t *cf)
      *
      *     tlcf->topic = { 0, NULL };
      *     tlcf->topic_index = 0;
+     *     tlcf->rejected = { 0, NULL };
+     *     tlcf->rejected_index = 0;
      *     tlcf->enabled = 0;
      */
 
@@ -649,9 +553,13 @@ ngx_http_track_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    tlcf->ack = NGX_CONF_UNSET_UINT;
     tlcf->ack_timeout = NGX_CONF_UNSET_MSEC;
     tlcf->max_events = NGX_CONF_UNSET;
     tlcf->max_event_size = NGX_CONF_UNSET_SIZE;
+    tlcf->key = NGX_CONF_UNSET_UINT;
+    tlcf->ip = NGX_CONF_UNSET_UINT;
+    tlcf->honor = NGX_CONF_UNSET;
 
     return tlcf;
 }
@@ -670,10 +578,19 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                        : ngx_http_track_default_topic;
     }
 
+    if (conf->rejected.data == NULL) {
+        conf->rejected = prev->rejected.data ? prev->rejected
+                                         : ngx_http_track_default_rejected;
+    }
+
+    ngx_conf_merge_uint_value(conf->ack, prev->ack, NGX_HTTP_TRACK_ACK_KAFKA);
     ngx_conf_merge_msec_value(conf->ack_timeout, prev->ack_timeout, 2000);
     ngx_conf_merge_value(conf->max_events, prev->max_events, 500);
     ngx_conf_merge_size_value(conf->max_event_size, prev->max_event_size,
                               64 * 1024);
+    ngx_conf_merge_uint_value(conf->key, prev->key, NGX_HTTP_TRACK_KEY_OFF);
+    ngx_conf_merge_uint_value(conf->ip, prev->ip, NGX_HTTP_TRACK_IP_FULL);
+    ngx_conf_merge_value(conf->honor, prev->honor, 0);
 
     /* a request keeps its location's handler but takes the configuration of
      * an "if" or "limit_except" within that location, which has no "track" */
@@ -694,11 +611,21 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    conf->rejected_index = NGX_HTTP_TRACK_NOWHERE;
+
+    if (conf->rejected.len
+        && ngx_http_track_topic_index(tmcf, &conf->rejected,
+                                      &conf->rejected_index)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_track_topic_index(ngx_http_track_main_conf_t *tmcf, ngx_str_t *topic,
     ngx_uint_t *index)
 {
@@ -752,6 +679,13 @@ ngx_http_track_postconfiguration(ngx_conf_t *cf)
                       "\"track\" needs \"%s\" in http",
                       tmcf->brokers.len ? "track_postgres"
                                         : "track_kafka_brokers");
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_track_topic_index(tmcf, &ngx_http_track_ledger_name,
+                                   &tmcf->ledger_topic)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

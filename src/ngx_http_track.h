@@ -45,8 +45,13 @@
 
 typedef struct ngx_http_track_follower_s  ngx_http_track_follower_t;
 typedef struct ngx_http_track_kafka_s     ngx_http_track_kafka_t;
+typedef struct ngx_http_track_ledger_s    ngx_http_track_ledger_t;
+typedef struct ngx_http_track_live_s      ngx_http_track_live_t;
+typedef struct ngx_http_track_message_s   ngx_http_track_message_t;
 typedef struct ngx_http_track_pg_s        ngx_http_track_pg_t;
+typedef struct ngx_http_track_spool_s     ngx_http_track_spool_t;
 typedef struct ngx_http_track_wait_s      ngx_http_track_wait_t;
+typedef struct ngx_http_track_worker_s    ngx_http_track_worker_t;
 
 
 /* configuration */
@@ -59,19 +64,57 @@ typedef struct {
     ngx_array_t                  topics;        /* ngx_str_t, distinct */
     ngx_msec_t                   max_ack_timeout;   /* of all locations */
     size_t                       max_events;        /* likewise */
+    ngx_uint_t                   ledger_topic;  /* in topics */
     ngx_uint_t                   enabled;       /* some location has track */
     ngx_uint_t                   status;        /* or track_status */
+    ngx_uint_t                   live;          /* or track_live */
+    ngx_str_t                    spool;         /* its path; len 0: off */
+    off_t                        spool_size;    /* of all in that path */
+    size_t                       spool_segment;
+    ngx_thread_pool_t           *spool_pool;
     ngx_shm_zone_t              *zone;
     ngx_cycle_t                 *cycle;
 } ngx_http_track_main_conf_t;
 
 
+/* when to answer, and, in a context, what was answered for */
+
+typedef enum {
+    NGX_HTTP_TRACK_ACK_KAFKA = 0,
+    NGX_HTTP_TRACK_ACK_SPOOL,
+    NGX_HTTP_TRACK_ACK_NONE
+} ngx_http_track_ack_e;
+
+
+typedef enum {
+    NGX_HTTP_TRACK_KEY_OFF = 0,
+    NGX_HTTP_TRACK_KEY_OPTIONAL,
+    NGX_HTTP_TRACK_KEY_REQUIRED
+} ngx_http_track_key_e;
+
+
+typedef enum {
+    NGX_HTTP_TRACK_IP_FULL = 0,
+    NGX_HTTP_TRACK_IP_TRUNCATED,
+    NGX_HTTP_TRACK_IP_OFF
+} ngx_http_track_ip_e;
+
+
+#define NGX_HTTP_TRACK_NOWHERE  ((ngx_uint_t) -1)   /* topic is off */
+
+
 typedef struct {
     ngx_str_t                    topic;
     ngx_uint_t                   topic_index;   /* in main conf's topics */
+    ngx_str_t                    rejected;      /* len 0: off */
+    ngx_uint_t                   rejected_index;    /* or NOWHERE */
+    ngx_uint_t                   ack;           /* ngx_http_track_ack_e */
     ngx_msec_t                   ack_timeout;
     ngx_int_t                    max_events;
     size_t                       max_event_size;
+    ngx_uint_t                   key;           /* ngx_http_track_key_e */
+    ngx_uint_t                   ip;            /* ngx_http_track_ip_e */
+    ngx_flag_t                   honor;         /* privacy signals */
     ngx_uint_t                   enabled;       /* unsigned  enabled:1; */
 } ngx_http_track_loc_conf_t;
 
@@ -167,19 +210,9 @@ typedef struct {
 } ngx_http_track_shm_t;
 
 
-/* a record to produce: where it lies in the worker's records */
-
-typedef struct {
-    size_t                       key;
-    size_t                       key_len;
-    size_t                       value;
-    size_t                       value_len;
-} ngx_http_track_message_t;
-
-
 /* everything a worker has, from init_process to exit_process */
 
-typedef struct {
+struct ngx_http_track_worker_s {
     ngx_http_track_main_conf_t  *conf;
     ngx_http_track_shm_t        *sh;
     ngx_slab_pool_t             *shpool;
@@ -202,6 +235,9 @@ typedef struct {
 
     /* events */
     ngx_http_track_kafka_t      *kafka;
+    ngx_http_track_ledger_t     *ledger;
+    ngx_http_track_live_t       *live;          /* NULL: no track_live */
+    ngx_http_track_spool_t      *spool;         /* NULL: track_spool off */
     ngx_queue_t                  settled;       /* waits with all reports */
     trk_request_t                request;
     trk_buf_t                    answer;
@@ -213,7 +249,30 @@ typedef struct {
     size_t                       max_records;   /* bytes of a batch */
     size_t                       random_left;
     u_char                       random[1024];
-} ngx_http_track_worker_t;
+};
+
+
+/*
+ * What is known of one request: header filter, variables and live ring read
+ * it.  Lives in the request's pool, and is found again after an internal
+ * redirect, which forgets all modules' contexts.
+ */
+
+typedef struct {
+    ngx_str_t                    ip;            /* as track_ip leaves it */
+    ngx_str_t                    source;        /* of the write key; "": none */
+    u_char                       key[32];       /* its hash, if has_key */
+    ngx_uint_t                   events;        /* judged */
+    ngx_uint_t                   rejected;      /* of those */
+    ngx_uint_t                   error;         /* trk_error_code_t of all */
+    ngx_uint_t                   ack;           /* ngx_http_track_ack_e */
+    ngx_msec_t                   began;         /* waiting, ngx_current_msec */
+    ngx_msec_t                   ack_time;      /* ms waited */
+    unsigned                     has_key:1;     /* and it is known */
+    unsigned                     signals:1;     /* privacy: no identifiers */
+    unsigned                     pixel:1;
+    unsigned                     safe:1;        /* answered, as ack says */
+} ngx_http_track_ctx_t;
 
 
 /* an answer: status and JSON (in the request's pool; empty: no body) */
@@ -237,13 +296,28 @@ typedef struct {
 
 #define ngx_http_track_str(s)  trk_str_of((s).data, (s).len)
 
+#include "ngx_http_track_spool.h"
+#include "ngx_http_track_ledger.h"
+#include "ngx_http_track_live.h"
+
 
 /* ngx_http_track_module.c */
 
 extern ngx_module_t              ngx_http_track_module;
 
+/* The place of a topic in main conf's topics, added if new.  NGX_ERROR: no
+ * memory. */
+ngx_int_t ngx_http_track_topic_index(ngx_http_track_main_conf_t *tmcf,
+    ngx_str_t *topic, ngx_uint_t *index);
+
+
+/* ngx_http_track_worker.c */
+
 /* NULL: this process serves no track location */
 extern ngx_http_track_worker_t  *ngx_http_track_worker;
+
+ngx_int_t ngx_http_track_init_process(ngx_cycle_t *cycle);
+void ngx_http_track_exit_process(ngx_cycle_t *cycle);
 
 /* What muted lines there were since, and 1 if one may be written now. */
 ngx_uint_t ngx_http_track_unmute(ngx_http_track_mute_t *mute,
@@ -258,6 +332,15 @@ ngx_connection_t *ngx_http_track_watch(int fd, ngx_event_handler_pt handler,
 /* ngx_http_track_handler.c */
 
 ngx_int_t ngx_http_track_handler(ngx_http_request_t *r);
+
+
+/* ngx_http_track_ctx.c */
+
+/* The context of r, made if there is none.  NULL: no memory. */
+ngx_http_track_ctx_t *ngx_http_track_ctx_make(ngx_http_request_t *r);
+
+/* NULL: r never came to a location of ours. */
+ngx_http_track_ctx_t *ngx_http_track_ctx(ngx_http_request_t *r);
 
 
 /* ngx_http_track_body.c */
@@ -347,12 +430,69 @@ ngx_int_t ngx_http_track_kafka_check(ngx_http_track_main_conf_t *tmcf,
 ngx_int_t ngx_http_track_kafka_init(ngx_http_track_worker_t *wk);
 void ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk);
 
-/* Hands n messages to the producer, w with each.  NGX_OK: *failed of them
- * were refused, the others will be reported to w from the event loop;
- * NGX_DECLINED: no room, or no producer; nothing was handed over. */
+/*
+ * What became of a message.  FAILED: not there, or not known to be; another
+ * try may do.  REFUSED: for good, for what it is.  NO_TOPIC: its topic is
+ * missing or closed to us.
+ */
+
+typedef enum {
+    NGX_HTTP_TRACK_DELIVERED = 0,
+    NGX_HTTP_TRACK_FAILED,
+    NGX_HTTP_TRACK_REFUSED,
+    NGX_HTTP_TRACK_NO_TOPIC
+} ngx_http_track_outcome_e;
+
+typedef void (*ngx_http_track_report_pt)(ngx_http_track_message_t *m,
+    ngx_http_track_outcome_e outcome);
+
+
+/*
+ * The unit that goes to Kafka: of a request's wait, of the spool's drain, of
+ * the ledger.  The sender owns it and the bytes it shows, and keeps both
+ * where they are until the handler was called: the library makes no copy.
+ * A handler runs inside the library's poll: it finishes no request and
+ * produces nothing.
+ */
+
+struct ngx_http_track_message_s {
+    u_char                      *key;
+    size_t                       key_len;
+    u_char                      *value;
+    size_t                       value_len;
+    ngx_uint_t                   topic;         /* of kafka_topic() */
+    uint64_t                     seq;           /* 0: has none */
+    ngx_http_track_report_pt     handler;
+    void                        *data;          /* the sender's */
+    ngx_http_track_place_t       place;         /* in the spool */
+    unsigned                     rejected:1;    /* is of a rejected event */
+    unsigned                     held:1;        /* handler is to be called */
+    unsigned                     delivered:1;
+};
+
+
+/* Hands n messages to the producer.  NGX_OK: the handler of each will be
+ * called once, never from inside here, also if the library refuses some;
+ * NGX_DECLINED: no room for all, or no producer; nothing was handed over. */
 ngx_int_t ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk,
+    ngx_http_track_message_t *messages, size_t n);
+
+/* Hands the worker's n messages to the producer, w with each.  NGX_OK:
+ * *failed of them were refused, the others will be reported to w from the
+ * event loop; NGX_DECLINED: no room, or no producer; nothing was handed
+ * over. */
+ngx_int_t ngx_http_track_kafka_hand_over(ngx_http_track_worker_t *wk,
     ngx_uint_t topic, size_t n, ngx_http_track_wait_t *w,
     ngx_uint_t *failed);
+
+/* A number for a topic, those of the configuration first and in its order;
+ * for others, as a spool may hold.  NGX_ERROR: it cannot be used now. */
+ngx_int_t ngx_http_track_kafka_topic(ngx_http_track_worker_t *wk,
+    ngx_str_t *name);
+
+/* The cluster's id, NUL-terminated, as long as this producer; NULL: not
+ * known yet. */
+const char *ngx_http_track_kafka_cluster(ngx_http_track_worker_t *wk);
 
 
 /* ngx_http_track_schema.c */

@@ -25,7 +25,8 @@ ngx_int_t
 ngx_http_track_event_records(ngx_http_request_t *r,
     ngx_http_track_worker_t *wk, size_t *n)
 {
-    size_t                     i;
+    size_t                     i, start;
+    u_char                    *p;
     trk_buf_t                 *out;
     ngx_time_t                *tp;
     trk_event_t               *event;
@@ -67,13 +68,12 @@ ngx_http_track_event_records(ngx_http_request_t *r,
 
         origin.seq = ++wk->seq;
 
-        message->key = out->n;
+        start = out->n;
         trk_record_key(out, &wk->request, event);
-        message->key_len = out->n - message->key;
+        message->key_len = out->n - start;
 
-        message->value = out->n;
         trk_record_write(out, &wk->request, event, &origin);
-        message->value_len = out->n - message->value;
+        message->value_len = out->n - start - message->key_len;
 
         if (out->failed == TRK_LIMIT
             || message->key_len + message->value_len > wk->max_record)
@@ -85,6 +85,16 @@ ngx_http_track_event_records(ngx_http_request_t *r,
     }
 
     *n = (size_t) (message - wk->messages);
+
+    /* the buffer has stopped moving */
+
+    p = out->p;
+
+    for (message = wk->messages; message < wk->messages + *n; message++) {
+        message->key = p;
+        message->value = p + message->key_len;
+        p = message->value + message->value_len;
+    }
 
     return out->failed ? NGX_ERROR : NGX_OK;
 }

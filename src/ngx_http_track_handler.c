@@ -322,7 +322,7 @@ ngx_http_track_deliver(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_track_kafka_produce(wk, tlcf->topic_index, n, w, &failed)
+    if (ngx_http_track_kafka_hand_over(wk, tlcf->topic_index, n, w, &failed)
         != NGX_OK)
     {
         wk->seq = seq;

@@ -381,7 +381,7 @@ ngx_http_track_kafka_let_go(ngx_http_track_worker_t *wk)
 
 
 ngx_int_t
-ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk, ngx_uint_t topic,
+ngx_http_track_kafka_hand_over(ngx_http_track_worker_t *wk, ngx_uint_t topic,
     size_t n, ngx_http_track_wait_t *w, ngx_uint_t *failed)
 {
     size_t                     i;
@@ -402,9 +402,9 @@ ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk, ngx_uint_t topic,
         m = &wk->messages[i];
         message = &k->messages[i];
 
-        message->key = wk->records.p + m->key;
+        message->key = m->key;
         message->key_len = m->key_len;
-        message->payload = wk->records.p + m->value;
+        message->payload = m->value;
         message->len = m->value_len;
         message->_private = w;
     }

@@ -1,0 +1,76 @@
+
+/*
+ * The spool: what Kafka does not take in time, on disk until it does.  All
+ * calls from the event loop; files are written and read in thread tasks.
+ */
+
+
+#ifndef _NGX_HTTP_TRACK_SPOOL_H_INCLUDED_
+#define _NGX_HTTP_TRACK_SPOOL_H_INCLUDED_
+
+
+typedef struct ngx_http_track_segment_s      ngx_http_track_segment_t;
+typedef struct ngx_http_track_spool_batch_s  ngx_http_track_spool_batch_t;
+
+
+/* where a record lies in the spool; segment NULL: nowhere */
+
+typedef struct {
+    ngx_http_track_segment_t    *segment;
+    uint32_t                     index;
+} ngx_http_track_place_t;
+
+
+typedef void (*ngx_http_track_spool_pt)(ngx_http_track_spool_batch_t *batch,
+    ngx_uint_t ok);
+
+/* messages that become safe together; the caller's until its handler was
+ * called or it was cancelled */
+
+struct ngx_http_track_spool_batch_s {
+    ngx_http_track_message_t   **messages;
+    size_t                       n;
+    ngx_http_track_spool_pt      handler;
+    void                        *data;          /* the caller's */
+    ngx_queue_t                  queue;         /* the spool's from here on */
+    ngx_uint_t                   pass;
+};
+
+
+ngx_int_t ngx_http_track_spool_init(ngx_http_track_worker_t *wk);
+
+/* Once a tick: adoption, done marks, gauges. */
+void ngx_http_track_spool_tick(ngx_http_track_worker_t *wk);
+
+void ngx_http_track_spool_exit(ngx_http_track_worker_t *wk);
+
+/*
+ * Appends the messages, in order; their bytes are copied at once, and each
+ * gets its place.  NGX_OK: the handler will be called, never from inside
+ * here, with ok 1 when all of them are on the disk, or 0.  NGX_DECLINED: no
+ * room, or the disk fails; nothing was taken.
+ *
+ * A message that is `held` by the producer is left alone by the drain until
+ * one of done and release is called for it; others are drained.
+ */
+ngx_int_t ngx_http_track_spool_append(ngx_http_track_worker_t *wk,
+    ngx_http_track_spool_batch_t *batch);
+
+/* The handler will not be called; what was written stays, and counts. */
+void ngx_http_track_spool_cancel(ngx_http_track_worker_t *wk,
+    ngx_http_track_spool_batch_t *batch);
+
+/* Kafka has it after all. */
+void ngx_http_track_spool_done(ngx_http_track_worker_t *wk,
+    ngx_http_track_place_t *place);
+
+/* The producer has given it up: the drain's from now on. */
+void ngx_http_track_spool_release(ngx_http_track_worker_t *wk,
+    ngx_http_track_place_t *place);
+
+/* exit_process: writes and syncs what is appended, blocking, for at most ms;
+ * handlers are called from inside here.  The only call that blocks. */
+void ngx_http_track_spool_flush(ngx_http_track_worker_t *wk, ngx_msec_t ms);
+
+
+#endif /* _NGX_HTTP_TRACK_SPOOL_H_INCLUDED_ */
