@@ -99,32 +99,51 @@ trk_sha256_block(uint32_t hash[8], const uint8_t *p)
 }
 
 
-/* 6.2.2, steps 2 to 4: v holds a to h */
+/* 6.2.2, step 3 for t; instead of moving a to h along, the next call names
+ * them one further */
+
+#define trk_sha256_round(a, b, c, d, e, f, g, h, t)                           \
+    h += (trk_ror(e, 6) ^ trk_ror(e, 11) ^ trk_ror(e, 25))                    \
+         + ((e & f) ^ (~e & g)) + trk_sha256_k[t] + w[t];                     \
+    d += h;                                                                   \
+    h += (trk_ror(a, 2) ^ trk_ror(a, 13) ^ trk_ror(a, 22))                    \
+         + ((a & b) ^ (a & c) ^ (b & c))
+
 
 static void
 trk_sha256_rounds(uint32_t hash[8], const uint32_t w[64])
 {
-    size_t    t, i;
-    uint32_t  v[8], t1, t2;
+    size_t    t;
+    uint32_t  a, b, c, d, e, f, g, h;
 
-    memcpy(v, hash, sizeof(v));
+    a = hash[0];
+    b = hash[1];
+    c = hash[2];
+    d = hash[3];
+    e = hash[4];
+    f = hash[5];
+    g = hash[6];
+    h = hash[7];
 
-    for (t = 0; t < 64; t++) {
-        t1 = v[7]
-             + (trk_ror(v[4], 6) ^ trk_ror(v[4], 11) ^ trk_ror(v[4], 25))
-             + ((v[4] & v[5]) ^ (~v[4] & v[6]))
-             + trk_sha256_k[t] + w[t];
-        t2 = (trk_ror(v[0], 2) ^ trk_ror(v[0], 13) ^ trk_ror(v[0], 22))
-             + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-
-        memmove(v + 1, v, 7 * sizeof(uint32_t));
-        v[4] += t1;
-        v[0] = t1 + t2;
+    for (t = 0; t < 64; t += 8) {
+        trk_sha256_round(a, b, c, d, e, f, g, h, t);
+        trk_sha256_round(h, a, b, c, d, e, f, g, t + 1);
+        trk_sha256_round(g, h, a, b, c, d, e, f, t + 2);
+        trk_sha256_round(f, g, h, a, b, c, d, e, t + 3);
+        trk_sha256_round(e, f, g, h, a, b, c, d, t + 4);
+        trk_sha256_round(d, e, f, g, h, a, b, c, t + 5);
+        trk_sha256_round(c, d, e, f, g, h, a, b, t + 6);
+        trk_sha256_round(b, c, d, e, f, g, h, a, t + 7);
     }
 
-    for (i = 0; i < 8; i++) {
-        hash[i] += v[i];
-    }
+    hash[0] += a;
+    hash[1] += b;
+    hash[2] += c;
+    hash[3] += d;
+    hash[4] += e;
+    hash[5] += f;
+    hash[6] += g;
+    hash[7] += h;
 }
 
 
