@@ -164,9 +164,16 @@ trk_buf_int(trk_buf_t *b, int64_t v)
 void
 trk_buf_json_string(trk_buf_t *b, trk_str_t s)
 {
-    size_t  i, n, plain;
-
     trk_buf_byte(b, '"');
+    trk_buf_json_text(b, s);
+    trk_buf_byte(b, '"');
+}
+
+
+void
+trk_buf_json_text(trk_buf_t *b, trk_str_t s)
+{
+    size_t  i, n, plain;
 
     for (i = 0, plain = 0; i < s.n; /* void */ ) {
 
@@ -192,7 +199,6 @@ trk_buf_json_string(trk_buf_t *b, trk_str_t s)
     }
 
     trk_buf_add(b, s.p + plain, s.n - plain);
-    trk_buf_byte(b, '"');
 }
 
 
@@ -213,6 +219,10 @@ trk_buf_json_control(trk_buf_t *b, uint8_t c)
         trk_buf_lit(b, "\\n");
         return;
 
+    case '\r':
+        trk_buf_lit(b, "\\r");
+        return;
+
     case '\t':
         trk_buf_lit(b, "\\t");
         return;
@@ -222,4 +232,37 @@ trk_buf_json_control(trk_buf_t *b, uint8_t c)
         trk_buf_byte(b, (uint8_t) hex[c >> 4]);
         trk_buf_byte(b, (uint8_t) hex[c & 15]);
     }
+}
+
+
+void
+trk_buf_base64(trk_buf_t *b, trk_str_t s)
+{
+    size_t    i, left;
+    uint8_t  *dst;
+    uint32_t  v;
+
+    static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    dst = trk_buf_reserve(b, (s.n + 2) / 3 * 4);
+
+    if (dst == NULL) {
+        return;
+    }
+
+    for (i = 0; i < s.n; i += 3, dst += 4) {
+
+        left = s.n - i;
+        v = (uint32_t) s.p[i] << 16;
+        v |= left > 1 ? (uint32_t) s.p[i + 1] << 8 : 0;
+        v |= left > 2 ? s.p[i + 2] : 0;
+
+        dst[0] = (uint8_t) digits[v >> 18];
+        dst[1] = (uint8_t) digits[v >> 12 & 63];
+        dst[2] = left > 1 ? (uint8_t) digits[v >> 6 & 63] : '=';
+        dst[3] = left > 2 ? (uint8_t) digits[v & 63] : '=';
+    }
+
+    b->n = (size_t) (dst - b->p);
 }

@@ -96,5 +96,11 @@ void trk_buf_int(trk_buf_t *b, int64_t v);
  * become U+FFFD, so the result is always valid JSON. */
 void trk_buf_json_string(trk_buf_t *b, trk_str_t s);
 
+/* The same without quotes: a piece of one. */
+void trk_buf_json_text(trk_buf_t *b, trk_str_t s);
+
+/* RFC 4648, with padding. */
+void trk_buf_base64(trk_buf_t *b, trk_str_t s);
+
 
 #endif /* TRK_H */

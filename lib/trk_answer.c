@@ -184,9 +184,29 @@ trk_answer_text(trk_buf_t *out, const char *text)
 
 
 void
-trk_answer_error(trk_buf_t *out, trk_error_code_t code, size_t offset)
+trk_answer_errors(trk_buf_t *out, const trk_request_t *req,
+    const trk_event_t *event)
 {
-    trk_buf_lit(out, "{\"error\":{\"code\":");
+    uint16_t  i;
+
+    trk_buf_byte(out, '[');
+
+    for (i = 0; i < event->nviolations; i++) {
+        if (i > 0) {
+            trk_buf_byte(out, ',');
+        }
+
+        trk_answer_violation(out, &req->violations[event->violations + i], 1);
+    }
+
+    trk_buf_byte(out, ']');
+}
+
+
+void
+trk_answer_code(trk_buf_t *out, trk_error_code_t code, size_t offset)
+{
+    trk_buf_lit(out, "{\"code\":");
     trk_answer_text(out, trk_error_name(code));
     trk_buf_lit(out, ",\"message\":");
     trk_answer_text(out, trk_error_text(code));
@@ -196,5 +216,14 @@ trk_answer_error(trk_buf_t *out, trk_error_code_t code, size_t offset)
         trk_buf_uint(out, offset);
     }
 
-    trk_buf_lit(out, "}}");
+    trk_buf_byte(out, '}');
+}
+
+
+void
+trk_answer_error(trk_buf_t *out, trk_error_code_t code, size_t offset)
+{
+    trk_buf_lit(out, "{\"error\":");
+    trk_answer_code(out, code, offset);
+    trk_buf_byte(out, '}');
 }

@@ -19,8 +19,15 @@
  * Failure shows in out->failed. */
 void trk_answer_rejected(trk_buf_t *out, trk_request_t *req);
 
-/* {"error":{"code":…,"message":…,"offset":…}} for a whole request; offset
- * SIZE_MAX: without one. */
+/* The errors of one event as an array of {"code","field","message"}. */
+void trk_answer_errors(trk_buf_t *out, const trk_request_t *req,
+    const trk_event_t *event);
+
+/* {"code":…,"message":…,"offset":…} for a whole request; offset SIZE_MAX:
+ * without one. */
+void trk_answer_code(trk_buf_t *out, trk_error_code_t code, size_t offset);
+
+/* The same as {"error":{…}}: the body of an answer. */
 void trk_answer_error(trk_buf_t *out, trk_error_code_t code, size_t offset);
 
 

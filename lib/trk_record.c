@@ -12,8 +12,6 @@
 #define TRK_EDGE_LEN  16    /* hex digits */
 
 
-static void trk_record_time(trk_buf_t *out, const char *name, size_t len,
-    int64_t ms);
 static void trk_record_text(trk_buf_t *out, const char *name, size_t len,
     const trk_json_t *json, uint32_t i);
 static void trk_record_fields(trk_buf_t *out, const trk_json_t *json,
@@ -26,7 +24,6 @@ static void trk_record_inherited(trk_buf_t *out, trk_request_t *req,
     uint32_t own, uint32_t batch);
 static void trk_record_member(trk_buf_t *out, const trk_json_t *json,
     uint32_t name);
-static void trk_record_origin(trk_buf_t *out, const trk_origin_t *origin);
 
 
 /* ,"name": before every member but the first */
@@ -36,9 +33,6 @@ static void trk_record_origin(trk_buf_t *out, const trk_origin_t *origin);
 #define trk_record_id(out, name, json, i)                                     \
     trk_record_text(out, ",\"" name "\":", sizeof(",\"" name "\":") - 1,      \
                     json, i)
-
-#define trk_record_when(out, name, ms)                                        \
-    trk_record_time(out, ",\"" name "\":\"", sizeof(",\"" name "\":\"") - 1, ms)
 
 
 void
@@ -75,9 +69,11 @@ trk_record_write(trk_buf_t *out, trk_request_t *req,
         trk_record_when(out, "sent_at", req->sent_at);
     }
 
-    trk_record_id(out, "user_id", json, event->user_id);
-    trk_record_id(out, "session_id", json, event->session_id);
-    trk_record_id(out, "anonymous_id", json, event->anonymous_id);
+    if (!origin->no_ids) {
+        trk_record_id(out, "user_id", json, event->user_id);
+        trk_record_id(out, "session_id", json, event->session_id);
+        trk_record_id(out, "anonymous_id", json, event->anonymous_id);
+    }
 
     trk_record_fields(out, json, event);
     trk_record_context(out, req, event);
@@ -87,7 +83,7 @@ trk_record_write(trk_buf_t *out, trk_request_t *req,
 }
 
 
-static void
+void
 trk_record_time(trk_buf_t *out, const char *name, size_t len, int64_t ms)
 {
     uint8_t  *dst;
@@ -218,7 +214,7 @@ trk_record_member(trk_buf_t *out, const trk_json_t *json, uint32_t name)
 }
 
 
-static void
+void
 trk_record_origin(trk_buf_t *out, const trk_origin_t *origin)
 {
     if (origin->ip.n) {
@@ -246,12 +242,14 @@ trk_record_origin(trk_buf_t *out, const trk_origin_t *origin)
 
 
 void
-trk_record_key(trk_buf_t *out, trk_request_t *req, const trk_event_t *event)
+trk_record_key(trk_buf_t *out, trk_request_t *req, const trk_event_t *event,
+    const trk_origin_t *origin)
 {
     char      text[TRK_UUID_LEN];
     uint32_t  i;
 
-    i = event->session_id ? event->session_id
+    i = origin->no_ids ? 0
+        : event->session_id ? event->session_id
         : event->anonymous_id ? event->anonymous_id : event->user_id;
 
     if (i != 0) {

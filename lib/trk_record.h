@@ -22,6 +22,8 @@ typedef struct {
     trk_str_t  schema_version;
     trk_str_t  edge;            /* 16 hex digits */
     uint64_t   seq;
+    uint8_t    no_ids;          /* privacy signals: user_id, session_id and
+                                   anonymous_id are left out, of keys too */
 } trk_origin_t;
 
 
@@ -35,9 +37,19 @@ void trk_record_write(trk_buf_t *out, trk_request_t *req,
     const trk_event_t *event, const trk_origin_t *origin);
 
 /* Appends the record's key: session_id, else anonymous_id, else user_id,
- * decoded, else event_id as text. */
+ * decoded, else (and with origin->no_ids) event_id as text. */
 void trk_record_key(trk_buf_t *out, trk_request_t *req,
-    const trk_event_t *event);
+    const trk_event_t *event, const trk_origin_t *origin);
+
+/* Pieces that records of the rejected topic share: a member
+ * ,"name":"2025-05-03T10:00:00.000Z", where `name` is its text from the
+ * comma to the opening quote; and the members ip to seq of an origin. */
+void trk_record_time(trk_buf_t *out, const char *name, size_t len,
+    int64_t ms);
+void trk_record_origin(trk_buf_t *out, const trk_origin_t *origin);
+
+#define trk_record_when(out, name, ms)                                        \
+    trk_record_time(out, ",\"" name "\":\"", sizeof(",\"" name "\":\"") - 1, ms)
 
 
 /*

@@ -69,7 +69,7 @@ ngx_http_track_event_records(ngx_http_request_t *r,
         origin.seq = ++wk->seq;
 
         start = out->n;
-        trk_record_key(out, &wk->request, event);
+        trk_record_key(out, &wk->request, event, &origin);
         message->key_len = out->n - start;
 
         trk_record_write(out, &wk->request, event, &origin);

@@ -112,7 +112,7 @@ key_is(const char *members, const char *want)
                     members);
     write_first(body);
     trk_buf_reset(&out, SIZE_MAX);
-    trk_record_key(&out, &req, &req.events[0]);
+    trk_record_key(&out, &req, &req.events[0], &origin);
     is_text(out.p, out.n, want, "key of %s", members);
 }
 
