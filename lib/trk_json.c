@@ -15,7 +15,9 @@
 
 
 #define TRK_JSON_SMALL       16     /* members compared pair by pair */
+#define TRK_JSON_FIRST_NODES 256    /* made room for at first */
 #define TRK_JSON_KEEP_NODES  4096   /* kept by trk_json_trim(), */
+#define TRK_JSON_KEEP_NAMES  256    /* names of an object, */
 #define TRK_JSON_KEEP_BYTES  16384  /* and room to decode */
 
 #define trk_json_digit(c)    ((uint8_t) ((c) - '0') <= 9)
@@ -29,9 +31,13 @@ typedef struct {
 } trk_json_scan_t;
 
 
+static int trk_json_begin(trk_json_t *json, const uint8_t *p, size_t n);
+static int trk_json_document(trk_json_scan_t *s);
+static int trk_json_end(trk_json_t *json);
 static int trk_json_fail(trk_json_scan_t *s, trk_error_code_t error,
     const uint8_t *at);
 static void trk_json_space(trk_json_scan_t *s);
+static int trk_json_grow(trk_json_t *json);
 static int trk_json_node(trk_json_scan_t *s, trk_json_type_t type,
     uint32_t *index);
 static void trk_json_close(trk_json_scan_t *s, uint32_t index);
@@ -79,7 +85,7 @@ trk_json_free(trk_json_t *json)
 void
 trk_json_trim(trk_json_t *json)
 {
-    if (json->cap > TRK_JSON_KEEP_NODES || json->names_cap > 0
+    if (json->cap > TRK_JSON_KEEP_NODES || json->names_cap > TRK_JSON_KEEP_NAMES
         || json->decoded.cap > TRK_JSON_KEEP_BYTES)
     {
         trk_json_free(json);
@@ -93,6 +99,62 @@ trk_json_parse(trk_json_t *json, const uint8_t *p, size_t n)
     int              rc;
     trk_json_scan_t  s;
 
+    if (trk_json_begin(json, p, n) != TRK_OK) {
+        return TRK_LIMIT;
+    }
+
+    s = (trk_json_scan_t) { json, p, p + n, 0 };
+
+    trk_json_space(&s);
+    rc = trk_json_document(&s);
+
+    return rc == TRK_OK ? trk_json_end(json) : rc;
+}
+
+
+int
+trk_json_parse_lines(trk_json_t *json, const uint8_t *p, size_t n)
+{
+    int              rc;
+    uint32_t         root;
+    const uint8_t   *end;
+    trk_json_scan_t  s;
+
+    if (trk_json_begin(json, p, n) != TRK_OK) {
+        return TRK_LIMIT;
+    }
+
+    end = p + n;
+    s = (trk_json_scan_t) { json, p, end, 0 };
+    rc = trk_json_node(&s, TRK_JSON_ARRAY, &root);
+
+    while (rc == TRK_OK && s.p < end) {
+
+        s.end = memchr(s.p, '\n', (size_t) (end - s.p));
+        s.end = s.end ? s.end : end;
+
+        trk_json_space(&s);
+
+        if (s.p < s.end) {
+            rc = trk_json_document(&s);
+        }
+
+        s.p = s.end + (s.end < end);
+    }
+
+    if (rc != TRK_OK) {
+        return rc;
+    }
+
+    trk_json_close(&s, root);
+
+    return trk_json_end(json);
+}
+
+
+static int
+trk_json_begin(trk_json_t *json, const uint8_t *p, size_t n)
+{
     json->p = p;
     json->n = n;
     json->nnodes = 0;
@@ -100,25 +162,33 @@ trk_json_parse(trk_json_t *json, const uint8_t *p, size_t n)
     json->error = TRK_ERR_NONE;
     json->offset = 0;
 
-    if (n >= UINT32_MAX) {
-        return TRK_LIMIT;
-    }
+    return n < UINT32_MAX ? TRK_OK : TRK_LIMIT;
+}
 
-    s = (trk_json_scan_t) { json, p, p + n, 0 };
 
-    trk_json_space(&s);
-    rc = trk_json_value(&s);
+/* One value and the space behind it, which must be all there is. */
+
+static int
+trk_json_document(trk_json_scan_t *s)
+{
+    int  rc;
+
+    rc = trk_json_value(s);
 
     if (rc != TRK_OK) {
         return rc;
     }
 
-    trk_json_space(&s);
+    trk_json_space(s);
 
-    if (s.p != s.end) {
-        return trk_json_fail(&s, TRK_ERR_MALFORMED_JSON, s.p);
-    }
+    return s->p == s->end
+           ? TRK_OK : trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+}
 
+
+static int
+trk_json_end(trk_json_t *json)
+{
     /* from here on, looking for a member cannot fail */
 
     trk_buf_reset(&json->decoded, SIZE_MAX);
@@ -154,28 +224,45 @@ trk_json_space(trk_json_scan_t *s)
 }
 
 
+/* Twice as many nodes, but no more than the text can have: one for every
+ * two bytes, and a few for what is not closed yet. */
+
+static int
+trk_json_grow(trk_json_t *json)
+{
+    size_t            cap, most;
+    trk_json_node_t  *nodes;
+
+    most = json->n / 2 + TRK_JSON_MAX_DEPTH;
+    cap = json->cap ? (size_t) json->cap * 2 : TRK_JSON_FIRST_NODES;
+
+    if (cap > most && most > json->cap && most > TRK_JSON_FIRST_NODES) {
+        cap = most;
+    }
+
+    nodes = realloc(json->nodes, cap * sizeof(*nodes));
+    if (nodes == NULL) {
+        return TRK_NOMEM;
+    }
+
+    json->nodes = nodes;
+    json->cap = (uint32_t) cap;
+
+    return TRK_OK;
+}
+
+
 /* A new node that begins at s->p. */
 
 static inline int
 trk_json_node(trk_json_scan_t *s, trk_json_type_t type, uint32_t *index)
 {
-    uint32_t          cap;
-    trk_json_t       *json;
-    trk_json_node_t  *nodes;
+    trk_json_t  *json;
 
     json = s->json;
 
-    if (json->nnodes == json->cap) {
-
-        cap = json->cap ? json->cap * 2 : 256;
-
-        nodes = realloc(json->nodes, cap * sizeof(*nodes));
-        if (nodes == NULL) {
-            return TRK_NOMEM;
-        }
-
-        json->nodes = nodes;
-        json->cap = cap;
+    if (json->nnodes == json->cap && trk_json_grow(json) != TRK_OK) {
+        return TRK_NOMEM;
     }
 
     *index = json->nnodes++;

@@ -7,6 +7,11 @@
  * number or a string leaves exactly as it came.  UTF-8 is checked.  A lone
  * surrogate escape (\ud800) is JSON by the grammar and browsers send them
  * (JSON.stringify of a cut string), so it is accepted; decoded, it is U+FFFD.
+ *
+ * Memory: a node takes 16 bytes and at least two of the text, the names of an
+ * object of more than 16 members 24 bytes for five, decoded names less than
+ * twice their text: at most 16 bytes in all for each byte of the text, all
+ * of them given back by trk_json_trim().
  */
 
 #ifndef TRK_JSON_H
@@ -83,6 +88,24 @@ void trk_json_trim(trk_json_t *json);
  */
 TRK_MUSTCHECK int trk_json_parse(trk_json_t *json, const uint8_t *p,
     size_t n);
+
+/*
+ * The same for JSON texts that stand one on each line (NDJSON), as if they
+ * were the elements of an array: node 0 is that array, of all of the text.
+ * Lines end with \n or \r\n, the last one also without; lines of white space
+ * only are left out.  Offsets count from the beginning of the whole.
+ */
+TRK_MUSTCHECK int trk_json_parse_lines(trk_json_t *json, const uint8_t *p,
+    size_t n);
+
+/* After TRK_INVALID of trk_json_parse(): 1 if a whole value was read, and
+ * something else stands behind it. */
+static inline int
+trk_json_trails(const trk_json_t *json)
+{
+    return json->error == TRK_ERR_MALFORMED_JSON && json->nnodes > 0
+           && json->nodes[0].next > 0;
+}
 
 /* The text of node i, as written. */
 static inline trk_str_t

@@ -21,6 +21,8 @@ typedef struct {
 } trk_member_t;
 
 
+static int trk_request_scan(trk_json_t *json, trk_body_t type,
+    const uint8_t *body, size_t n);
 static int trk_request_fail(trk_request_t *req, trk_error_code_t error,
     size_t offset);
 static int trk_request_events(trk_request_t *req, uint32_t first,
@@ -52,6 +54,8 @@ static void trk_take_anonymous_id(trk_request_t *req, trk_event_t *event,
 static void trk_take_fields(trk_request_t *req, trk_event_t *event,
     uint32_t name);
 static void trk_take_context(trk_request_t *req, trk_event_t *event,
+    uint32_t name);
+static void trk_take_inherited(trk_request_t *req, trk_event_t *event,
     uint32_t name);
 static uint32_t trk_take_id(trk_request_t *req, trk_event_t *event,
     uint32_t name);
@@ -132,7 +136,8 @@ trk_request_trim(trk_request_t *req)
 
 int
 trk_request_judge(trk_request_t *req, const trk_image_t *image,
-    const trk_limits_t *limits, const uint8_t *body, size_t n)
+    const trk_limits_t *limits, trk_body_t type, const uint8_t *body,
+    size_t n)
 {
     int          rc;
     size_t       i;
@@ -146,7 +151,7 @@ trk_request_judge(trk_request_t *req, const trk_image_t *image,
     req->has_sent_at = 0;
     req->failed = TRK_OK;
 
-    rc = trk_json_parse(&req->json, body, n);
+    rc = trk_request_scan(&req->json, type, body, n);
 
     if (rc == TRK_INVALID) {
         return trk_request_fail(req, req->json.error, req->json.offset);
@@ -194,6 +199,26 @@ trk_request_judge(trk_request_t *req, const trk_image_t *image,
     }
 
     return req->failed;
+}
+
+
+static int
+trk_request_scan(trk_json_t *json, trk_body_t type, const uint8_t *body,
+    size_t n)
+{
+    int  rc;
+
+    if (type == TRK_BODY_NDJSON) {
+        return trk_json_parse_lines(json, body, n);
+    }
+
+    rc = trk_json_parse(json, body, n);
+
+    if (rc == TRK_INVALID && type == TRK_BODY_TEXT && trk_json_trails(json)) {
+        return trk_json_parse_lines(json, body, n);
+    }
+
+    return rc;
 }
 
 
@@ -362,8 +387,7 @@ trk_request_envelope(trk_request_t *req, trk_event_t *event)
             req->has_sent_at = 1;
 
         } else if (trk_str_eq(s, trk_str("context"))) {
-            req->context = name + 1;
-            trk_context_check(req, event, name + 1);
+            trk_take_inherited(req, event, name);
 
         } else {
             trk_event_wrong(req, event, name, TRK_ERR_UNKNOWN_PROPERTY, 0);
@@ -594,6 +618,21 @@ static void
 trk_take_context(trk_request_t *req, trk_event_t *event, uint32_t name)
 {
     event->context = name + 1;
+    trk_context_check(req, event, name + 1);
+}
+
+
+/* Too large a one is each event's error, and inherited by none. */
+
+static void
+trk_take_inherited(trk_request_t *req, trk_event_t *event, uint32_t name)
+{
+    if (req->json.nodes[name + 1].len > TRK_CONTEXT_MAX) {
+        trk_event_wrong(req, event, name, TRK_ERR_BAD_CONTEXT, 0);
+        return;
+    }
+
+    req->context = name + 1;
     trk_context_check(req, event, name + 1);
 }
 

@@ -24,6 +24,8 @@
 
 #define TRK_EVENT_MAX_ERRORS  16    /* reported per event */
 #define TRK_ID_MAX            256   /* bytes of user_id and its kin */
+#define TRK_CONTEXT_MAX       8192  /* of a batch's context, which is copied
+                                       into the record of each event */
 
 
 #define TRK_WANTED_OBJECT     32    /* beside the values of trk_data_type_t */
@@ -56,6 +58,13 @@ typedef struct {
     int64_t                  timestamp;     /* ms */
     const trk_image_type_t  *type;          /* NULL: unknown */
 } trk_event_t;
+
+/* What a body is. */
+typedef enum {
+    TRK_BODY_JSON = 0,      /* an event, an array of events, or a batch */
+    TRK_BODY_NDJSON,        /* an event on each line */
+    TRK_BODY_TEXT           /* JSON, or NDJSON if a second value follows */
+} trk_body_t;
 
 typedef struct {
     size_t  max_events;         /* per request */
@@ -90,14 +99,17 @@ void trk_request_free(trk_request_t *req);
 void trk_request_trim(trk_request_t *req);
 
 /*
- * Judges a body: one event, an array of events, or a batch object.
+ * Judges a body of n bytes, which is what `type` says.  In NDJSON every line
+ * is one event, judged like the element of an array: an array or a batch on
+ * a line is no event, and rejected as such; lines of white space only count
+ * for nothing.
  * TRK_OK: req->events, of which req->nrejected have violations.
  * TRK_INVALID: the request as a whole fails with req->error (and
  * req->offset).  TRK_NOMEM.
  * The image must stay mapped while the verdicts are in use.
  */
 TRK_MUSTCHECK int trk_request_judge(trk_request_t *req,
-    const trk_image_t *image, const trk_limits_t *limits,
+    const trk_image_t *image, const trk_limits_t *limits, trk_body_t type,
     const uint8_t *body, size_t n);
 
 

@@ -234,7 +234,8 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     limits.max_events = (size_t) tlcf->max_events;
     limits.max_event_size = tlcf->max_event_size;
 
-    rc = trk_request_judge(&wk->request, image, &limits, body.p, body.n);
+    rc = trk_request_judge(&wk->request, image, &limits, TRK_BODY_JSON, body.p,
+                           body.n);
 
     if (rc == TRK_INVALID) {
         return ngx_http_track_refuse(r, wk->request.error,

@@ -35,8 +35,8 @@ write_first(const char *body)
     body_copy = strdup(body);
     trk_buf_reset(&out, SIZE_MAX);
 
-    if (trk_request_judge(&req, image, &limits, (uint8_t *) body_copy,
-                          strlen(body)) != TRK_OK
+    if (trk_request_judge(&req, image, &limits, TRK_BODY_JSON,
+                          (uint8_t *) body_copy, strlen(body)) != TRK_OK
         || req.events[0].nviolations != 0)
     {
         ok(0, "not accepted: %s", body);

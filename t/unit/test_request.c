@@ -13,6 +13,7 @@
 static trk_request_t  req;
 static trk_image_t   *image;
 static trk_limits_t   limits = { 500, 65536 };
+static trk_body_t     body_type;
 
 
 static int
@@ -24,7 +25,7 @@ judge_bytes(const char *body, size_t n)
     copy = malloc(n ? n : 1);
     memcpy(copy, body, n);
 
-    return trk_request_judge(&req, image, &limits, copy, n);
+    return trk_request_judge(&req, image, &limits, body_type, copy, n);
 }
 
 
@@ -160,10 +161,28 @@ test_events(void)
 }
 
 
+/* A body's beginning in one line, for a test's name. */
+
+static const char *
+shown(const char *body)
+{
+    size_t       i;
+    static char  text[60];
+
+    for (i = 0; body[i] != '\0' && i < sizeof(text) - 1; i++) {
+        text[i] = body[i] < ' ' ? '.' : body[i];
+    }
+
+    text[i] = '\0';
+
+    return text;
+}
+
+
 static void
 refused(const char *body, trk_error_code_t error, size_t offset)
 {
-    is_int(judge(body), TRK_INVALID, "refused: %.40s", body);
+    is_int(judge(body), TRK_INVALID, "refused: %s", shown(body));
     ok(req.error == error, "with %s", trk_error_name(req.error));
     ok(req.offset == offset, "at the right place");
 }
@@ -195,6 +214,159 @@ test_bodies(void)
     is_int(judge("[" CLICK "},7," CLICK "}]"), TRK_OK, "an array");
     is_int(req.nevents, 3, "of three");
     is_int(req.nrejected, 1, "one rejected");
+}
+
+
+/* Verdicts of all events, one after the other. */
+
+static const char *
+verdicts(void)
+{
+    size_t       i, n;
+    static char  text[8192];
+
+    text[0] = '\0';
+
+    for (i = 0, n = 0; i < req.nevents; i++) {
+        n += (size_t) snprintf(text + n, sizeof(text) - n, "%s[%s]",
+                               i ? " " : "", verdict(i));
+    }
+
+    return text;
+}
+
+
+typedef struct {
+    trk_body_t   type;
+    const char  *body;
+    const char  *verdicts;
+} lines_case_t;
+
+#define C        CLICK "}"
+#define NO_TYPE  "[missing_event_type:event_type]"
+
+static const lines_case_t  lines[] = {
+    { TRK_BODY_NDJSON, C, "[]" },
+    { TRK_BODY_NDJSON, C "\n", "[]" },
+    { TRK_BODY_NDJSON, C "\n" C, "[] []" },
+    { TRK_BODY_NDJSON, C "\r\n" C "\r\n", "[] []" },
+    { TRK_BODY_NDJSON, "\n \n\r\n" C "\n\n\t" C " \n\n", "[] []" },
+    { TRK_BODY_NDJSON, "{}\n7\n[" C "]\nnull",
+      NO_TYPE " [not_an_object] [not_an_object] [not_an_object]" },
+    { TRK_BODY_NDJSON, "{\"batch\":[" C "]}",
+      "[unknown_property:batch missing_event_type:event_type]" },
+    { TRK_BODY_NDJSON, "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
+      "[not_an_object]" },
+    { TRK_BODY_TEXT, C, "[]" },
+    { TRK_BODY_TEXT, "[" C "," C "]", "[] []" },
+    { TRK_BODY_TEXT, "{\"batch\":[" C "," C "]}", "[] []" },
+    { TRK_BODY_TEXT, "[\n" C ",\n" C "\n]\n", "[] []" },
+    { TRK_BODY_TEXT, C "\n" C, "[] []" },
+    { TRK_BODY_TEXT, "\n" C "\n\n{}\n", "[] " NO_TYPE },
+    { TRK_BODY_TEXT, "[" C "]\n" C, "[not_an_object] []" },
+    { TRK_BODY_TEXT, "1\n2", "[not_an_object] [not_an_object]" },
+};
+
+
+static void
+test_lines(void)
+{
+    size_t  i;
+
+    for (i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        body_type = lines[i].type;
+        is_int(judge(lines[i].body), TRK_OK, "judged: %s",
+               shown(lines[i].body));
+        is_text(verdicts(), strlen(verdicts()), lines[i].verdicts,
+                "verdicts");
+        ok(!req.context && !req.has_sent_at, "lines inherit nothing");
+    }
+
+    body_type = TRK_BODY_NDJSON;
+    refused("", TRK_ERR_NOT_AN_EVENT, SIZE_MAX);
+    refused(" \n\r\n", TRK_ERR_NOT_AN_EVENT, SIZE_MAX);
+    refused(C "\n{\n}", TRK_ERR_MALFORMED_JSON, sizeof(C "\n{") - 1);
+    refused(C "\n" C " " C, TRK_ERR_MALFORMED_JSON, sizeof(C "\n" C) );
+    refused(C "\n{\"a\":\"\xff\"}", TRK_ERR_INVALID_UTF8,
+            sizeof(C "\n{\"a\":\"") - 1);
+    refused(C "\n{\"a\":1,\"a\":2}", TRK_ERR_DUPLICATE_KEY,
+            sizeof(C "\n{\"a\":1,") - 1);
+    refused(C "\n[[[[[[[[[[[[[[[[[", TRK_ERR_TOO_DEEP,
+            sizeof(C "\n") - 1 + 16);
+    refused("{\"a\":\"b\nc\"}", TRK_ERR_MALFORMED_JSON, 7);
+
+    limits.max_events = 2;
+    is_int(judge("1\n\n2\n"), TRK_OK, "as many lines as allowed");
+    refused("1\n2\n3", TRK_ERR_TOO_MANY_EVENTS, SIZE_MAX);
+    limits.max_events = 500;
+
+    body_type = TRK_BODY_TEXT;
+    refused("", TRK_ERR_MALFORMED_JSON, 0);
+    refused("{} x", TRK_ERR_MALFORMED_JSON, 3);
+    refused("{}\nx", TRK_ERR_MALFORMED_JSON, 3);
+    refused("{\n}\n{}", TRK_ERR_MALFORMED_JSON, 1);
+    refused("7", TRK_ERR_NOT_AN_EVENT, SIZE_MAX);
+
+    body_type = TRK_BODY_JSON;
+    refused("{}\n{}", TRK_ERR_MALFORMED_JSON, 3);
+}
+
+
+/* However many nodes a text has, they take eight bytes for each of its. */
+
+static void
+test_nodes_bound(void)
+{
+    size_t      i;
+    trk_buf_t   b;
+    trk_json_t  json;
+
+    trk_buf_init(&b, 1 << 20);
+    trk_buf_byte(&b, '[');
+
+    for (i = 0; i < 200000; i++) {
+        trk_buf_lit(&b, "1,");
+    }
+
+    trk_buf_lit(&b, "1]");
+
+    trk_json_init(&json);
+    is_int(trk_json_parse(&json, b.p, b.n), TRK_OK, "parsed");
+    is_int(json.nnodes, 200002, "all nodes");
+    ok(json.cap * sizeof(trk_json_node_t) <= b.n * 8 + 1024,
+       "in %zu bytes for a text of %zu", json.cap * sizeof(trk_json_node_t),
+       b.n);
+
+    trk_json_free(&json);
+    trk_buf_free(&b);
+}
+
+
+static void
+test_inherited_bound(void)
+{
+    int        i;
+    trk_buf_t  b;
+
+    trk_buf_init(&b, 1 << 20);
+
+    for (i = 0; i < 2; i++) {
+        trk_buf_reset(&b, 0);
+        trk_buf_lit(&b, "{\"batch\":[" C "," C "],\"context\":"
+                    "{\"locale\":\"");
+        memset(trk_buf_reserve(&b, TRK_CONTEXT_MAX), 'a', TRK_CONTEXT_MAX);
+        b.n += TRK_CONTEXT_MAX - sizeof("{\"locale\":\"\"}") + 1
+               + (size_t) i;
+        trk_buf_lit(&b, "\"}}");
+
+        is_int(judge_bytes((char *) b.p, b.n), TRK_OK, "judged");
+        is_text(verdicts(), strlen(verdicts()),
+                i ? "[bad_context:context] [bad_context:context]" : "[] []",
+                "an inherited context of TRK_CONTEXT_MAX + %d bytes", i);
+        is_int(req.context != 0, !i, "is inherited, or not");
+    }
+
+    trk_buf_free(&b);
 }
 
 
@@ -418,6 +590,9 @@ main(void)
 
     test_events();
     test_bodies();
+    test_lines();
+    test_nodes_bound();
+    test_inherited_bound();
     test_envelope();
     test_limits();
     test_error_bound();
