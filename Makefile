@@ -4,6 +4,7 @@
 #   make module     the nginx module; NGINX_SRC=DIR for any nginx tree >= 1.22
 #   make loader     track-loader
 #   make sdk        the browser script
+#   make bench      what bench/run edge needs besides
 #   make unit       C unit tests with ASan and UBSan (prove t/00-unit.t runs them)
 #   make check      linters, formatting, layering
 #   make clickhouse the embedded ClickHouse's launcher
@@ -38,6 +39,7 @@ do         = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
 
 LIB_SRC   := $(wildcard lib/*.c)
 LOAD_SRC  := $(wildcard loader/*.c)
+BENCH_SRC := $(wildcard bench/load/*.c)
 UNIT_SRC  := $(wildcard t/unit/test_*.c)
 SDK_SRC   := $(shell find sdk \( -name node_modules -o -name dist \) -prune \
                           -o -type f -print 2>/dev/null)
@@ -46,13 +48,14 @@ CHDB_LIB  := $(firstword $(wildcard node_modules/@chdb/*/libchdb.so))
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB_ASAN  := $(LIB_SRC:%.c=$(BUILD)/asan/%.o)
 LOAD_OBJ  := $(LOAD_SRC:%.c=$(BUILD)/%.o)
+BENCH_OBJ := $(BENCH_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN  := $(UNIT_SRC:t/unit/%.c=$(BUILD)/unit/%)
 
 # What cannot be built in a tree that lacks its sources is left out of `all`.
 PARTS     := $(if $(wildcard config),module) $(if $(LOAD_SRC),loader) \
              $(if $(wildcard sdk/package.json),sdk) clickhouse unit
 
-.PHONY: all module loader sdk unit check install clean clickhouse
+.PHONY: all module loader sdk bench unit check install clean clickhouse
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -101,6 +104,27 @@ module:
 	+dev/module-build "$(NGINX_SRC)" "$(BUILD)"
 
 
+# The second one is for the nginx that `module` has configured.
+
+bench: $(BUILD)/bench-load $(BUILD)/bench-read.so
+
+$(BUILD)/bench/%.o: bench/%.c
+	@mkdir -p $(@D)
+	$(call do,CC)$(CC) $(CSTD) $(WARN) -MMD -MP $(OPT) -c -o $@ $<
+
+$(BUILD)/bench-load: $(BENCH_OBJ)
+	$(call do,LINK)$(CC) $(OPT) -o $@ $^ -lz
+
+$(BUILD)/nginx-src/objs/ngx_auto_config.h:
+	$(MAKE) module
+
+$(BUILD)/bench-read.so: bench/read/ngx_http_bench_read_module.c \
+                        $(BUILD)/nginx-src/objs/ngx_auto_config.h
+	$(call do,CC)cd $(BUILD)/nginx-src && $(CC) $(OPT) -Wall -Werror -shared \
+	    -fPIC -I objs $(addprefix -I src/,core event event/modules os/unix \
+	    http http/modules http/v2) -o $(abspath $@) $(abspath $<)
+
+
 sdk: sdk/dist/track.js
 
 sdk/dist/track.js: $(SDK_SRC) node_modules/.package-lock.json
@@ -144,10 +168,11 @@ install: module loader
 # Kafka's jars and nginx's configured tree stay: neither is a product.
 clean:
 	rm -rf $(BUILD)/lib $(BUILD)/loader $(BUILD)/asan $(BUILD)/unit \
+	    $(BUILD)/bench/load $(BUILD)/bench-load $(BUILD)/bench-read.so \
 	    $(BUILD)/libtrk.a $(BUILD)/track-loader \
 	    $(BUILD)/clickhouse-embedded $(BUILD)/ngx_http_track_module.so \
 	    $(BUILD)/nginx-src*/objs sdk/dist
 
 
 -include $(LIB_OBJ:.o=.d) $(LIB_ASAN:.o=.d) $(LOAD_OBJ:.o=.d)
--include $(UNIT_BIN:%=%.d)
+-include $(UNIT_BIN:%=%.d) $(BENCH_OBJ:.o=.d)
