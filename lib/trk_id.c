@@ -5,9 +5,6 @@
 #include "trk_id.h"
 
 
-static int trk_hex_digit(uint8_t c);
-
-
 static const char  trk_hex_digits[] = "0123456789abcdef";
 
 
@@ -46,7 +43,7 @@ trk_uuid_parse(trk_str_t s, trk_uuid_t *u)
 }
 
 
-static int
+int
 trk_hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9') {

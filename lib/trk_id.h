@@ -27,6 +27,9 @@ void trk_uuid_v7(trk_uuid_t *u, int64_t ms, const uint8_t random[10]);
 
 int trk_uuid_is_nil(const trk_uuid_t *u);
 
+/* The value of a hex digit of either case; -1: it is none. */
+int trk_hex_digit(uint8_t c);
+
 /* Writes 2 * n lower-case hex digits, no NUL. */
 void trk_hex(char *dst, const uint8_t *p, size_t n);
 
