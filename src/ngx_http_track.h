@@ -119,95 +119,7 @@ typedef struct {
 } ngx_http_track_loc_conf_t;
 
 
-/*
- * The zone: plain values only, since old and new workers of a reload share
- * it at different addresses of everything else.  What is read or written in
- * one word needs no lock; lease and texts are under shpool->mutex, and every
- * state a killed holder may leave them in is valid.
- */
-
-#define NGX_HTTP_TRACK_ZONE_MAGIC   0x74726b7a
-#define NGX_HTTP_TRACK_ZONE_LAYOUT  1   /* of the structures below */
-#define NGX_HTTP_TRACK_ZONE_SUFFIX  "/track-1"  /* the same number */
-#define NGX_HTTP_TRACK_SLOTS        1024
-
-
-/* X(name): counted since the zone was made, over reloads and deaths */
-
-#define NGX_HTTP_TRACK_COUNTERS(X)                                            \
-    X(requests)                                                               \
-    X(events_accepted)                                                        \
-    X(events_rejected)                                                        \
-    X(events_acked)                                                           \
-    X(events_failed)                                                          \
-    X(answers_2xx)                                                            \
-    X(answers_4xx)                                                            \
-    X(answers_5xx)                                                            \
-    X(ack_timeouts)                                                           \
-    X(late_reports)                                                           \
-    X(clients_gone)                                                           \
-    X(body_files)                                                             \
-    X(queue_full)                                                             \
-    X(schema_changes)                                                         \
-    X(schema_failures)
-
-typedef struct {
-#define NGX_HTTP_TRACK_COUNTER(name)  ngx_atomic_t  name;
-    NGX_HTTP_TRACK_COUNTERS(NGX_HTTP_TRACK_COUNTER)
-#undef NGX_HTTP_TRACK_COUNTER
-    ngx_atomic_t                 errors[TRK_ERR_COUNT];
-} ngx_http_track_counters_t;
-
-
-/* what the schema thread of the leader, or the producer of a worker, is at */
-
-typedef enum {
-    NGX_HTTP_TRACK_CONNECTING = 0,
-    NGX_HTTP_TRACK_UP,
-    NGX_HTTP_TRACK_DOWN
-} ngx_http_track_state_e;
-
-
-/* one living worker; pid 0: free */
-
-typedef struct {
-    ngx_atomic_t                 pid;
-    ngx_atomic_t                 started;       /* seconds, wall clock */
-    ngx_atomic_t                 kafka;         /* ngx_http_track_state_e */
-    ngx_atomic_t                 queue;         /* events without a report */
-    ngx_atomic_t                 generation;    /* of the image it maps */
-    u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
-} ngx_http_track_slot_t;
-
-
-typedef struct {
-    uint32_t                     magic;
-    uint32_t                     layout;
-    uint32_t                     size;          /* of this structure */
-    uint32_t                     path_hash;     /* of track_schema_file */
-
-    /* the image in force, see ngx_http_track_schema.c; 0: none yet */
-    ngx_atomic_t                 generation;
-    ngx_atomic_t                 published;     /* seconds, wall clock */
-
-    /* who builds the first image of a fresh zone, and until when */
-    ngx_atomic_t                 restored;
-    ngx_atomic_t                 restore_pid;
-    ngx_atomic_t                 restore_until; /* ms, monotonic */
-
-    /* who leads, and until when; under mutex */
-    ngx_atomic_t                 lease_epoch;
-    ngx_atomic_t                 lease_pid;
-    ngx_atomic_t                 lease_until;   /* ms, monotonic */
-
-    /* what the leader's thread last said; under mutex */
-    ngx_atomic_t                 postgres;      /* ngx_http_track_state_e */
-    char                         postgres_error[NGX_HTTP_TRACK_ERROR_LEN];
-    char                         schema_error[NGX_HTTP_TRACK_ERROR_LEN];
-
-    ngx_http_track_counters_t    counters;
-    ngx_http_track_slot_t        slots[NGX_HTTP_TRACK_SLOTS];
-} ngx_http_track_shm_t;
+#include "ngx_http_track_zone.h"
 
 
 /* everything a worker has, from init_process to exit_process */
@@ -217,6 +129,9 @@ struct ngx_http_track_worker_s {
     ngx_http_track_shm_t        *sh;
     ngx_slab_pool_t             *shpool;
     ngx_http_track_slot_t       *slot;
+    ngx_http_track_counters_t   *counters;      /* of the slot's stripe */
+    uint16_t                    *series;        /* see _count.c */
+    uint64_t                     series_of;     /* the generation they fit */
     ngx_log_t                   *log;           /* of the cycle */
     ngx_event_t                  tick;
 
@@ -290,9 +205,6 @@ typedef struct {
     ngx_uint_t                   muted;
 } ngx_http_track_mute_t;
 
-
-#define ngx_http_track_count(wk, name, n)                                     \
-    (void) ngx_atomic_fetch_add(&(wk)->sh->counters.name, n)
 
 #define ngx_http_track_str(s)  trk_str_of((s).data, (s).len)
 
@@ -518,17 +430,6 @@ void ngx_http_track_leader_tick(ngx_http_track_worker_t *wk);
 /* Gives the lead up.  wait: ms to wait for the schema thread. */
 void ngx_http_track_leader_resign(ngx_http_track_worker_t *wk,
     ngx_msec_t wait);
-
-
-/* ngx_http_track_zone.c */
-
-char *ngx_http_track_zone_add(ngx_conf_t *cf,
-    ngx_http_track_main_conf_t *tmcf, ngx_str_t *name, size_t size);
-ngx_int_t ngx_http_track_slot_take(ngx_http_track_worker_t *wk);
-void ngx_http_track_slot_leave(ngx_http_track_worker_t *wk);
-
-/* Whether a process of that id lives, as far as a signal can tell. */
-ngx_uint_t ngx_http_track_alive(ngx_atomic_uint_t pid);
 
 
 /* ngx_http_track_status.c */

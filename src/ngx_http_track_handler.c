@@ -242,9 +242,13 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
                                      wk->request.offset);
     }
 
-    if (rc != TRK_OK
-        || ngx_http_track_verdict(r, wk, &answer) != NGX_OK)
-    {
+    if (rc != TRK_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_track_count_events(wk, image);
+
+    if (ngx_http_track_verdict(r, wk, &answer) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -262,29 +266,14 @@ static ngx_int_t
 ngx_http_track_verdict(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     ngx_http_track_answer_t *answer)
 {
-    size_t          i, k;
-    trk_event_t    *event;
     trk_request_t  *req;
 
     req = &wk->request;
-
-    ngx_http_track_count(wk, events_accepted, req->nevents - req->nrejected);
 
     if (req->nrejected == 0) {
         answer->status = NGX_HTTP_NO_CONTENT;
         ngx_str_null(&answer->body);
         return NGX_OK;
-    }
-
-    ngx_http_track_count(wk, events_rejected, req->nrejected);
-
-    for (i = 0; i < req->nevents; i++) {
-        event = &req->events[i];
-
-        for (k = 0; k < event->nviolations; k++) {
-            ngx_http_track_count(wk,
-                   errors[req->violations[event->violations + k].code], 1);
-        }
     }
 
     answer->status = req->nrejected < req->nevents

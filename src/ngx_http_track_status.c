@@ -129,12 +129,13 @@ ngx_http_track_status_counters(ngx_http_track_status_t *st)
 {
     cJSON                      *counters, *errors;
     ngx_uint_t                  i;
-    ngx_http_track_counters_t  *c;
+    ngx_http_track_counters_t   sum, *c;
 
-    c = &st->worker->sh->counters;
+    c = &sum;
+    ngx_http_track_count_sum(st->worker->sh, c);
     counters = ngx_http_track_status_object(st, "counters");
 
-#define NGX_HTTP_TRACK_COUNTER(name)                                          \
+#define NGX_HTTP_TRACK_COUNTER(name, metric, labels, help)                    \
     ngx_http_track_status_number(st, counters, #name, c->name);
 
     NGX_HTTP_TRACK_COUNTERS(NGX_HTTP_TRACK_COUNTER)

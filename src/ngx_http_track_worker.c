@@ -100,6 +100,7 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     ngx_http_track_kafka_exit(wk);
     ngx_http_track_schema_exit(wk);
     ngx_http_track_slot_leave(wk);
+    ngx_http_track_count_exit(wk);
 
     trk_request_free(&wk->request);
     trk_buf_free(&wk->answer);

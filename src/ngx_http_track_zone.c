@@ -2,7 +2,7 @@
 /*
  * The zone: what workers share, and what outlives them and reloads.
  *
- * Its memory is one structure, laid out once and never freed.  Checks that
+ * Its memory is laid out once and never freed.  Checks that
  * need the whole configuration (the user directive, master_process) are made
  * when the zone is set up: an error there refuses a reload and leaves the
  * running configuration alone, in the master, with nothing written yet.
@@ -15,7 +15,8 @@
 #include <sys/xattr.h>
 
 
-#define NGX_HTTP_TRACK_ZONE_MIN     (256 * 1024)
+#define NGX_HTTP_TRACK_ZONE_FIXED                                             \
+    (sizeof(ngx_http_track_shm_t) + NGX_HTTP_TRACK_ZONE_LINE)
 #define NGX_HTTP_TRACK_GROUPS_MAX   256
 
 
@@ -26,7 +27,9 @@ typedef struct {
 } ngx_http_track_user_t;
 
 
+static size_t ngx_http_track_zone_least(void);
 static ngx_int_t ngx_http_track_zone_init(ngx_shm_zone_t *zone, void *data);
+static void ngx_http_track_zone_divide(ngx_http_track_shm_t *sh, size_t size);
 static ngx_int_t ngx_http_track_zone_check(ngx_shm_zone_t *zone,
     ngx_http_track_shm_t *sh, uint32_t path_hash);
 static ngx_int_t ngx_http_track_core_check(ngx_cycle_t *cycle,
@@ -42,10 +45,16 @@ ngx_http_track_zone_add(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf,
     ngx_str_t *name, size_t size)
 {
     u_char     *p;
+    size_t      least;
     ngx_str_t   full;
 
-    if (size < NGX_HTTP_TRACK_ZONE_MIN) {
-        return "is too small: 256k is the least";
+    least = ngx_http_track_zone_least();
+
+    if (size < least) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "track_zone \"%V\" is too small: %uzk is the "
+                           "least", name, least / 1024);
+        return NGX_CONF_ERROR;
     }
 
     /* the layout is part of the name: another one gets a zone of its own */
@@ -73,10 +82,30 @@ ngx_http_track_zone_add(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf,
 }
 
 
+/* What is fixed, the least of what is not, and the slab allocator's own. */
+
+static size_t
+ngx_http_track_zone_least(void)
+{
+    size_t  size;
+
+    size = NGX_HTTP_TRACK_ZONE_FIXED
+           + NGX_HTTP_TRACK_RING_MIN * sizeof(ngx_http_track_ring_t)
+           + NGX_HTTP_TRACK_BOOKS_MIN * NGX_HTTP_TRACK_BOOK_SIZE;
+
+    size += (size / ngx_pagesize + 1) * sizeof(ngx_slab_page_t)
+            + 4 * ngx_pagesize;
+
+    return ngx_align(size, 64 * 1024);
+}
+
+
 static ngx_int_t
 ngx_http_track_zone_init(ngx_shm_zone_t *zone, void *data)
 {
+    size_t                       size;
     uint32_t                     hash;
+    ngx_time_t                  *tp;
     ngx_core_conf_t             *ccf;
     ngx_slab_pool_t             *shpool;
     ngx_http_track_shm_t        *sh;
@@ -102,20 +131,49 @@ ngx_http_track_zone_init(ngx_shm_zone_t *zone, void *data)
         return ngx_http_track_zone_check(zone, shpool->data, hash);
     }
 
-    sh = ngx_slab_calloc(shpool, sizeof(ngx_http_track_shm_t));
+    size = shpool->pfree * ngx_pagesize;
+
+    sh = ngx_slab_calloc(shpool, size);
     if (sh == NULL) {
         return NGX_ERROR;
     }
+
+    tp = ngx_timeofday();
 
     sh->magic = NGX_HTTP_TRACK_ZONE_MAGIC;
     sh->layout = NGX_HTTP_TRACK_ZONE_LAYOUT;
     sh->size = sizeof(ngx_http_track_shm_t);
     sh->path_hash = hash;
+    sh->ring_life = tp->sec * 1000 + tp->msec;
+
+    ngx_http_track_zone_divide(sh, size);
 
     shpool->data = sh;
     shpool->log_nomem = 0;
 
     return NGX_OK;
+}
+
+
+/* Three fifths of what is there beyond the least are for the live ring, up to
+ * what it may have; the rest is for books. */
+
+static void
+ngx_http_track_zone_divide(ngx_http_track_shm_t *sh, size_t size)
+{
+    size_t  rest, spare;
+
+    rest = size - NGX_HTTP_TRACK_ZONE_FIXED;
+    spare = rest - NGX_HTTP_TRACK_RING_MIN * sizeof(ngx_http_track_ring_t)
+            - NGX_HTTP_TRACK_BOOKS_MIN * NGX_HTTP_TRACK_BOOK_SIZE;
+
+    sh->nring = NGX_HTTP_TRACK_RING_MIN
+                + spare * 3 / 5 / sizeof(ngx_http_track_ring_t);
+    sh->nring = ngx_min(sh->nring, NGX_HTTP_TRACK_RING_MAX);
+
+    sh->nbooks = (rest - sh->nring * sizeof(ngx_http_track_ring_t))
+                 / NGX_HTTP_TRACK_BOOK_SIZE;
+    sh->nbooks = ngx_min(sh->nbooks, NGX_HTTP_TRACK_BOOKS_MAX);
 }
 
 
@@ -279,12 +337,19 @@ ngx_http_track_slot_take(ngx_http_track_worker_t *wk)
             slot->pid = 0;
             slot->started = ngx_time();
             slot->kafka = NGX_HTTP_TRACK_CONNECTING;
-            slot->queue = 0;
             slot->generation = 0;
+            slot->spool_oldest = 0;
             ngx_memcpy(slot->edge, wk->edge, NGX_HTTP_TRACK_EDGE_LEN);
+
+#define NGX_HTTP_TRACK_GAUGE(name, metric, help)  slot->name = 0;
+            NGX_HTTP_TRACK_GAUGES(NGX_HTTP_TRACK_GAUGE)
+#undef NGX_HTTP_TRACK_GAUGE
+
             slot->pid = ngx_pid;
 
             wk->slot = slot;
+            wk->counters = &wk->sh->stripes[i % NGX_HTTP_TRACK_STRIPES]
+                           .counters;
             break;
         }
     }
