@@ -337,9 +337,13 @@ trk_origin_add(trk_origin_text_t *out, const void *p, size_t n)
 static size_t
 trk_origin_find(trk_str_t s, trk_str_t what)
 {
-    const uint8_t  *p;
+    size_t  i;
 
-    p = s.n ? memmem(s.p, s.n, what.p, what.n) : NULL;
+    for (i = 0; i + what.n <= s.n; i++) {
+        if (memcmp(s.p + i, what.p, what.n) == 0) {
+            return i;
+        }
+    }
 
-    return p ? (size_t) (p - s.p) : s.n;
+    return s.n;
 }
