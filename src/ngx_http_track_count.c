@@ -25,11 +25,9 @@ static ngx_uint_t ngx_http_track_series(ngx_http_track_worker_t *wk,
 static ngx_int_t ngx_http_track_series_reset(ngx_http_track_worker_t *wk,
     const trk_image_t *image);
 static ngx_uint_t ngx_http_track_series_find(ngx_http_track_worker_t *wk,
-    const trk_image_type_t *type, trk_str_t name,
-    ngx_http_track_verdict_e verdict);
+    trk_str_t name, ngx_http_track_verdict_e verdict);
 static void ngx_http_track_series_begin(ngx_http_track_worker_t *wk,
-    ngx_uint_t n, const trk_image_type_t *type, trk_str_t name,
-    ngx_http_track_verdict_e verdict);
+    ngx_uint_t n, trk_str_t name, ngx_http_track_verdict_e verdict);
 
 
 static ngx_msec_t  ngx_http_track_buckets[] = NGX_HTTP_TRACK_ACK_BUCKETS;
@@ -93,7 +91,7 @@ ngx_http_track_series(ngx_http_track_worker_t *wk, const trk_image_t *image,
     series = &wk->series[2 * (type - trk_image_type_at(image, 0)) + verdict];
 
     if (*series == NGX_HTTP_TRACK_UNKNOWN) {
-        *series = (uint16_t) ngx_http_track_series_find(wk, type,
+        *series = (uint16_t) ngx_http_track_series_find(wk,
                                    trk_image_type_name(image, type), verdict);
     }
 
@@ -141,10 +139,10 @@ ngx_http_track_count_exit(ngx_http_track_worker_t *wk)
 
 
 static ngx_uint_t
-ngx_http_track_series_find(ngx_http_track_worker_t *wk,
-    const trk_image_type_t *type, trk_str_t name,
+ngx_http_track_series_find(ngx_http_track_worker_t *wk, trk_str_t name,
     ngx_http_track_verdict_e verdict)
 {
+    uint32_t                  hash;
     ngx_uint_t                n, found;
     ngx_http_track_series_t  *s;
 
@@ -155,6 +153,7 @@ ngx_http_track_series_find(ngx_http_track_worker_t *wk,
     }
 
     s = wk->sh->series;
+    hash = trk_hash(name);
     found = verdict;
 
     ngx_shmtx_lock(&wk->shpool->mutex);
@@ -166,7 +165,7 @@ ngx_http_track_series_find(ngx_http_track_worker_t *wk,
             continue;
         }
 
-        if (s[n].hash == type->hash && s[n].verdict == verdict
+        if (s[n].hash == hash && s[n].verdict == verdict
             && s[n].len == name.n
             && ngx_memcmp(s[n].type, name.p, name.n) == 0)
         {
@@ -176,7 +175,7 @@ ngx_http_track_series_find(ngx_http_track_worker_t *wk,
     }
 
     if (found != verdict && s[found].len == 0) {
-        ngx_http_track_series_begin(wk, found, type, name, verdict);
+        ngx_http_track_series_begin(wk, found, name, verdict);
     }
 
     ngx_shmtx_unlock(&wk->shpool->mutex);
@@ -189,8 +188,7 @@ ngx_http_track_series_find(ngx_http_track_worker_t *wk,
 
 static void
 ngx_http_track_series_begin(ngx_http_track_worker_t *wk, ngx_uint_t n,
-    const trk_image_type_t *type, trk_str_t name,
-    ngx_http_track_verdict_e verdict)
+    trk_str_t name, ngx_http_track_verdict_e verdict)
 {
     ngx_uint_t                  i;
     ngx_atomic_uint_t           count;
@@ -210,7 +208,7 @@ ngx_http_track_series_begin(ngx_http_track_worker_t *wk, ngx_uint_t n,
         }
     }
 
-    s->hash = type->hash;
+    s->hash = trk_hash(name);
     s->verdict = verdict;
     ngx_memcpy(s->type, name.p, name.n);
 
