@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
+import pathlib
 import shutil
 import socket
 import struct
@@ -11,7 +13,9 @@ import uuid
 
 from . import core
 
-LIBS = core.BUILD / "kafka" / "libs"
+# KAFKA_LIBS: another release's jars (bench/run edge, for a peer).
+LIBS = pathlib.Path(os.environ.get("KAFKA_LIBS")
+                    or core.BUILD / "kafka" / "libs")
 
 
 class Kafka(core.Part):
