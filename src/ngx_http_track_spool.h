@@ -9,6 +9,9 @@
 #define _NGX_HTTP_TRACK_SPOOL_H_INCLUDED_
 
 
+#include "trk_seqset.h"
+
+
 typedef struct ngx_http_track_segment_s      ngx_http_track_segment_t;
 typedef struct ngx_http_track_spool_batch_s  ngx_http_track_spool_batch_t;
 
@@ -37,6 +40,11 @@ struct ngx_http_track_spool_batch_s {
 };
 
 
+/* "track_spool path [max_size=10g] [segment=64m] [pool=default] | off" */
+char *ngx_http_track_spool_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* NGX_OK too if track_spool is off; no file is touched here. */
 ngx_int_t ngx_http_track_spool_init(ngx_http_track_worker_t *wk);
 
 /* Once a tick: adoption, done marks, gauges. */
@@ -67,6 +75,21 @@ void ngx_http_track_spool_done(ngx_http_track_worker_t *wk,
 /* The producer has given it up: the drain's from now on. */
 void ngx_http_track_spool_release(ngx_http_track_worker_t *wk,
     ngx_http_track_place_t *place);
+
+/* for the ledger: an edge of which records lie in a spool of this worker, its
+ * own or an adopted one's */
+
+typedef struct {
+    u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
+    ngx_uint_t                   own;           /* unsigned  own:1; */
+    ngx_uint_t                   changes;       /* of held, counted */
+    trk_seqset_t                 held;          /* safe, not in Kafka yet */
+} ngx_http_track_holding_t;
+
+/* The i-th of them, for now; NULL: there are no more.  One whose last record
+ * was drained is no longer among them, but for the worker's own. */
+const ngx_http_track_holding_t *ngx_http_track_spool_holding(
+    ngx_http_track_worker_t *wk, ngx_uint_t i);
 
 /* exit_process: writes and syncs what is appended, blocking, for at most ms;
  * handlers are called from inside here.  The only call that blocks. */

@@ -228,6 +228,7 @@ typedef struct {
     ngx_atomic_t                 kafka;         /* ngx_http_track_state_e */
     ngx_atomic_t                 generation;    /* of the image it maps */
     ngx_atomic_t                 spool_oldest;  /* ms, wall clock; 0: none */
+    ngx_atomic_t                 spool_rejected;    /* bytes, for the quota */
     u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
 #define NGX_HTTP_TRACK_GAUGE(name, metric, help)  ngx_atomic_t  name;
     NGX_HTTP_TRACK_GAUGES(NGX_HTTP_TRACK_GAUGE)
