@@ -339,6 +339,7 @@ ngx_http_track_slot_take(ngx_http_track_worker_t *wk)
             slot->kafka = NGX_HTTP_TRACK_CONNECTING;
             slot->generation = 0;
             slot->spool_oldest = 0;
+            slot->spool_rejected = 0;
             ngx_memcpy(slot->edge, wk->edge, NGX_HTTP_TRACK_EDGE_LEN);
 
 #define NGX_HTTP_TRACK_GAUGE(name, metric, help)  slot->name = 0;
