@@ -25,6 +25,7 @@
 #include "trk_id.h"
 #include "trk_image.h"
 #include "trk_record.h"
+#include "trk_reject.h"
 #include "trk_request.h"
 #include "trk_schema.h"
 
@@ -44,6 +45,7 @@
 
 
 typedef struct ngx_http_track_follower_s  ngx_http_track_follower_t;
+typedef struct ngx_http_track_inflate_s   ngx_http_track_inflate_t;
 typedef struct ngx_http_track_kafka_s     ngx_http_track_kafka_t;
 typedef struct ngx_http_track_ledger_s    ngx_http_track_ledger_t;
 typedef struct ngx_http_track_live_s      ngx_http_track_live_t;
@@ -62,6 +64,7 @@ typedef struct {
     ngx_str_t                    brokers;
     ngx_array_t                  properties;    /* ngx_keyval_t */
     ngx_array_t                  topics;        /* ngx_str_t, distinct */
+    ngx_array_t                  places;        /* see _access.c */
     ngx_msec_t                   max_ack_timeout;   /* of all locations */
     size_t                       max_events;        /* likewise */
     ngx_uint_t                   ledger_topic;  /* in topics */
@@ -113,9 +116,15 @@ typedef struct {
     ngx_int_t                    max_events;
     size_t                       max_event_size;
     ngx_uint_t                   key;           /* ngx_http_track_key_e */
+    ngx_array_t                 *cors;          /* ngx_str_t, patterns as of
+                                                   trk_origin.h; NULL: off */
+    ngx_uint_t                   cors_any;      /* one of them is "*" */
     ngx_uint_t                   ip;            /* ngx_http_track_ip_e */
     ngx_flag_t                   honor;         /* privacy signals */
     ngx_uint_t                   enabled;       /* unsigned  enabled:1; */
+    ngx_uint_t                   pixel;         /* track_pixel */
+    ngx_uint_t                   serves;        /* events come here: not to
+                                                   a location within */
 } ngx_http_track_loc_conf_t;
 
 
@@ -154,6 +163,8 @@ struct ngx_http_track_worker_s {
     ngx_http_track_live_t       *live;          /* NULL: no track_live */
     ngx_http_track_spool_t      *spool;         /* NULL: track_spool off */
     ngx_queue_t                  settled;       /* waits with all reports */
+    ngx_http_track_inflate_t    *inflate;       /* NULL: no gzip so far */
+    trk_buf_t                    body;          /* that is not in one piece */
     trk_request_t                request;
     trk_buf_t                    answer;
     trk_buf_t                    records;
@@ -167,13 +178,18 @@ struct ngx_http_track_worker_s {
 };
 
 
+#include "ngx_http_track_access.h"
+
+
 /*
  * What is known of one request: header filter, variables and live ring read
  * it.  Lives in the request's pool, and is found again after an internal
  * redirect, which forgets all modules' contexts.
  */
 
-typedef struct {
+struct ngx_http_track_ctx_s {
+    ngx_http_track_loc_conf_t   *conf;          /* see track_location() */
+    ngx_http_track_headers_t     headers;
     ngx_str_t                    ip;            /* as track_ip leaves it */
     ngx_str_t                    source;        /* of the write key; "": none */
     u_char                       key[32];       /* its hash, if has_key */
@@ -183,11 +199,15 @@ typedef struct {
     ngx_uint_t                   ack;           /* ngx_http_track_ack_e */
     ngx_msec_t                   began;         /* waiting, ngx_current_msec */
     ngx_msec_t                   ack_time;      /* ms waited */
-    unsigned                     has_key:1;     /* and it is known */
+    trk_body_t                   type;          /* of the body */
+    unsigned                     gzip:1;        /* it is, says a header */
+    unsigned                     read:1;        /* headers, and what is of */
+    unsigned                     has_key:1;     /* them; and it is known */
     unsigned                     signals:1;     /* privacy: no identifiers */
+    unsigned                     quiet:1;       /* no line with the client */
     unsigned                     pixel:1;
     unsigned                     safe:1;        /* answered, as ack says */
-} ngx_http_track_ctx_t;
+};
 
 
 /* an answer: status and JSON (in the request's pool; empty: no body) */
@@ -255,12 +275,46 @@ ngx_http_track_ctx_t *ngx_http_track_ctx_make(ngx_http_request_t *r);
 ngx_http_track_ctx_t *ngx_http_track_ctx(ngx_http_request_t *r);
 
 
+/* ngx_http_track_media.c */
+
+/* Content-Type and ctx->headers.encoding into ctx->type and ctx->gzip.
+ * NGX_OK; NGX_DECLINED: 415, and the header that goes with it is set;
+ * NGX_ERROR. */
+ngx_int_t ngx_http_track_media(ngx_http_request_t *r,
+    ngx_http_track_ctx_t *ctx);
+
+
 /* ngx_http_track_body.c */
 
-/* The whole request body in one piece, good as long as r.  NGX_OK;
- * NGX_DECLINED: over max bytes; NGX_ERROR. */
-ngx_int_t ngx_http_track_body(ngx_http_request_t *r, size_t max,
-    trk_str_t *body);
+typedef struct {
+    trk_str_t                    text;
+    size_t                       size;          /* of all of it, in bytes */
+    trk_error_code_t             code;          /* after NGX_DECLINED */
+} ngx_http_track_body_t;
+
+/*
+ * The text of the request body, inflated if it is gzip, in one piece; good
+ * as long as r and until the next body of this worker.  NGX_OK.  NGX_ERROR.
+ * NGX_DECLINED: body->code is REQUEST_TOO_LARGE (sent, over max bytes;
+ * inflated, over max or client_max_body_size), or BAD_ENCODING: then
+ * body->text is what was sent, as much as trk_reject_body() wants.
+ */
+ngx_int_t ngx_http_track_body(ngx_http_request_t *r,
+    ngx_http_track_ctx_t *ctx, size_t max, ngx_http_track_body_t *body);
+
+/* Bytes [at, at + n) of a temporary file.  NGX_OK, NGX_ERROR (logged). */
+ngx_int_t ngx_http_track_body_read(ngx_file_t *file, u_char *p, size_t n,
+    off_t at, ngx_log_t *log);
+
+
+/* ngx_http_track_inflate.c: all of zlib */
+
+/* Appends to out, which is empty, the text of a gzip body.  NGX_OK;
+ * NGX_DECLINED: *code is REQUEST_TOO_LARGE or BAD_ENCODING; NGX_ERROR. */
+ngx_int_t ngx_http_track_inflate(ngx_http_track_worker_t *wk,
+    ngx_chain_t *cl, size_t max, trk_buf_t *out, trk_error_code_t *code,
+    ngx_log_t *log);
+void ngx_http_track_inflate_exit(ngx_http_track_worker_t *wk);
 
 
 /* ngx_http_track_response.c; all return what finalizes the request */
