@@ -277,7 +277,7 @@ ngx_http_track_ctx_t *ngx_http_track_ctx(ngx_http_request_t *r);
 
 /* ngx_http_track_media.c */
 
-/* Content-Type and ctx->headers.encoding into ctx->type and ctx->gzip.
+/* Reads Content-Type and Content-Encoding into ctx->type and ctx->gzip.
  * NGX_OK; NGX_DECLINED: 415, and the header that goes with it is set;
  * NGX_ERROR. */
 ngx_int_t ngx_http_track_media(ngx_http_request_t *r,
@@ -325,6 +325,10 @@ ngx_int_t ngx_http_track_send(ngx_http_request_t *r,
 /* Answers with an error of the whole request; offset SIZE_MAX: without. */
 ngx_int_t ngx_http_track_refuse(ngx_http_request_t *r, trk_error_code_t code,
     size_t offset);
+
+/* Adds a header; name and value are literals.  NGX_OK, NGX_ERROR. */
+ngx_int_t ngx_http_track_response_header(ngx_http_request_t *r, char *name,
+    char *value);
 
 /* 405; allow is a literal. */
 ngx_int_t ngx_http_track_not_allowed(ngx_http_request_t *r, char *allow);

@@ -12,9 +12,8 @@
 #include "ngx_http_track.h"
 
 
-static trk_error_code_t ngx_http_track_check_headers(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_track_media_type(ngx_str_t *value);
-static ngx_uint_t ngx_http_track_charset(u_char *p, u_char *last);
+static ngx_int_t ngx_http_track_check_headers(ngx_http_request_t *r,
+    ngx_http_track_ctx_t *ctx);
 static size_t ngx_http_track_max_body(ngx_http_track_loc_conf_t *tlcf);
 static void ngx_http_track_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_track_judge(ngx_http_request_t *r,
@@ -29,8 +28,8 @@ static ngx_int_t ngx_http_track_deliver(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_track_handler(ngx_http_request_t *r)
 {
-    ngx_int_t         rc;
-    trk_error_code_t  code;
+    ngx_int_t              rc;
+    ngx_http_track_ctx_t  *ctx;
 
     if (r != r->main) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
@@ -44,10 +43,15 @@ ngx_http_track_handler(ngx_http_request_t *r)
         return ngx_http_track_not_allowed(r, "POST");
     }
 
-    code = ngx_http_track_check_headers(r);
+    ctx = ngx_http_track_ctx_make(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    if (code != TRK_ERR_NONE) {
-        return ngx_http_track_refuse(r, code, SIZE_MAX);
+    rc = ngx_http_track_check_headers(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     r->request_body_in_single_buf = 1;
@@ -58,42 +62,19 @@ ngx_http_track_handler(ngx_http_request_t *r)
 }
 
 
-static trk_error_code_t
-ngx_http_track_check_headers(ngx_http_request_t *r)
+static ngx_int_t
+ngx_http_track_check_headers(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
 {
-    ngx_uint_t                  i;
-    ngx_list_part_t            *part;
-    ngx_table_elt_t            *h;
+    ngx_int_t                   rc;
     ngx_http_track_loc_conf_t  *tlcf;
 
-    if (r->headers_in.content_type
-        && !ngx_http_track_media_type(&r->headers_in.content_type->value))
-    {
-        return TRK_ERR_UNSUPPORTED_MEDIA_TYPE;
-    }
+    rc = ngx_http_track_media(r, ctx);
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == sizeof("Content-Encoding") - 1
-            && ngx_strcasecmp(h[i].key.data, (u_char *) "Content-Encoding")
-               == 0
-            && ngx_strcasecmp(h[i].value.data, (u_char *) "identity") != 0)
-        {
-            return TRK_ERR_UNSUPPORTED_MEDIA_TYPE;
-        }
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED
+               ? ngx_http_track_refuse(r, TRK_ERR_UNSUPPORTED_MEDIA_TYPE,
+                                       SIZE_MAX)
+               : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
@@ -102,72 +83,10 @@ ngx_http_track_check_headers(ngx_http_request_t *r)
         && (uint64_t) r->headers_in.content_length_n
            > ngx_http_track_max_body(tlcf))
     {
-        return TRK_ERR_REQUEST_TOO_LARGE;
+        return ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX);
     }
 
-    return TRK_ERR_NONE;
-}
-
-
-/* application/json, or text/plain, which a page may send to another origin
- * unasked.  No Content-Type is as good as text/plain. */
-
-static ngx_uint_t
-ngx_http_track_media_type(ngx_str_t *value)
-{
-    size_t   n;
-    u_char  *p, *last;
-
-    static ngx_str_t  types[] = {
-        ngx_string("application/json"),
-        ngx_string("text/plain"),
-        ngx_null_string
-    };
-
-    ngx_str_t  *type;
-
-    p = value->data;
-    last = value->data + value->len;
-
-    n = ngx_strlchr(p, last, ';') ? (size_t) (ngx_strlchr(p, last, ';') - p)
-                                  : value->len;
-
-    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t')) {
-        n--;
-    }
-
-    for (type = types; type->len; type++) {
-        if (n == type->len && ngx_strncasecmp(p, type->data, n) == 0) {
-            return ngx_http_track_charset(p + n, last);
-        }
-    }
-
-    return 0;
-}
-
-
-/* JSON is UTF-8: another charset among the parameters is refused, the other
- * parameters mean nothing. */
-
-static ngx_uint_t
-ngx_http_track_charset(u_char *p, u_char *last)
-{
-    u_char  *start;
-
-    start = ngx_strlcasestrn(p, last, (u_char *) "charset=",
-                             sizeof("charset=") - 2);
-    if (start == NULL) {
-        return 1;
-    }
-
-    start += sizeof("charset=") - 1;
-
-    if (start < last && *start == '"') {
-        start++;
-    }
-
-    return last - start >= 5
-           && ngx_strncasecmp(start, (u_char *) "utf-8", 5) == 0;
+    return NGX_OK;
 }
 
 
@@ -211,17 +130,19 @@ static ngx_int_t
 ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     ngx_http_track_loc_conf_t *tlcf)
 {
-    trk_str_t                 body;
     ngx_int_t                 rc;
     trk_limits_t              limits;
     const trk_image_t        *image;
+    ngx_http_track_ctx_t     *ctx;
+    ngx_http_track_body_t     body;
     ngx_http_track_answer_t   answer;
 
-    rc = ngx_http_track_body(r, ngx_http_track_max_body(tlcf), &body);
+    ctx = ngx_http_track_ctx(r);
+    rc = ngx_http_track_body(r, ctx, ngx_http_track_max_body(tlcf), &body);
 
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED
-               ? ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX)
+               ? ngx_http_track_refuse(r, body.code, SIZE_MAX)
                : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -234,8 +155,8 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     limits.max_events = (size_t) tlcf->max_events;
     limits.max_event_size = tlcf->max_event_size;
 
-    rc = trk_request_judge(&wk->request, image, &limits, TRK_BODY_JSON, body.p,
-                           body.n);
+    rc = trk_request_judge(&wk->request, image, &limits, ctx->type,
+                           body.text.p, body.text.n);
 
     if (rc == TRK_INVALID) {
         return ngx_http_track_refuse(r, wk->request.error,

@@ -12,8 +12,6 @@
 
 
 static void ngx_http_track_response_count(ngx_uint_t status);
-static ngx_int_t ngx_http_track_response_header(ngx_http_request_t *r,
-    char *name, char *value);
 
 
 ngx_int_t
@@ -163,9 +161,7 @@ ngx_http_track_response_count(ngx_uint_t status)
 }
 
 
-/* name and value are literals */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_track_response_header(ngx_http_request_t *r, char *name, char *value)
 {
     ngx_table_elt_t  *h;

@@ -53,6 +53,7 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
 
     ngx_queue_init(&wk->settled);
     trk_request_init(&wk->request);
+    trk_buf_init(&wk->body, NGX_MAX_INT32_VALUE);
     trk_buf_init(&wk->answer, NGX_MAX_INT32_VALUE);
     trk_buf_init(&wk->records, NGX_MAX_INT32_VALUE);
 
@@ -103,6 +104,8 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     ngx_http_track_count_exit(wk);
 
     trk_request_free(&wk->request);
+    ngx_http_track_inflate_exit(wk);
+    trk_buf_free(&wk->body);
     trk_buf_free(&wk->answer);
     trk_buf_free(&wk->records);
     ngx_http_track_worker = NULL;
