@@ -5,6 +5,7 @@ session that stays open, tables and percentiles.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import pathlib
@@ -12,6 +13,7 @@ import pwd
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAME = "bench"
 PORT_BASE = 8980
 NGINX_PORT = PORT_BASE + 10
+
+# title: rows; the columns are the first row's keys
+Tables = dict[str, list[dict[str, Any]]]
 
 
 class BenchError(Exception):
@@ -38,13 +43,14 @@ def command(arguments: Sequence[str | pathlib.Path], text: str = "") -> str:
 
 
 @contextlib.contextmanager
-def stack(*parts: str) -> Iterator[dict[str, str]]:
-    """Services under the name "bench", empty; yields what `env` prints."""
-    program = [ROOT / "dev" / "stack", "--name", NAME, "--port-base",
-               str(PORT_BASE)]
+def stack(*parts: str, name: str = NAME,
+          base: int = PORT_BASE) -> Iterator[dict[str, str]]:
+    """Services of a stack of its own, empty; yields what `env` prints."""
+    program = [ROOT / "dev" / "stack", "--name", name, "--port-base",
+               str(base)]
     with contextlib.suppress(BenchError):
         command([*program, "stop"])
-    shutil.rmtree(ROOT / ".run" / NAME, ignore_errors=True)
+    shutil.rmtree(ROOT / ".run" / name, ignore_errors=True)
     try:
         command([*program, "start", *parts])
         lines = command([*program, "env"]).splitlines()
@@ -79,27 +85,43 @@ class Psql:
         self.process.wait()
 
 
+def migrate(database: str) -> None:
+    """PostgreSQL's migrations, as their owner."""
+    for path in sorted((ROOT / "migrations" / "postgres").glob("*.sql")):
+        command(["psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d",
+                 database, "-f", path])
+
+
+def module() -> pathlib.Path:
+    """The module that is measured: TRACK_MODULE, else the tree's."""
+    return pathlib.Path(os.environ.get("TRACK_MODULE")
+                        or ROOT / "build" / "ngx_http_track_module.so")
+
+
 @contextlib.contextmanager
-def nginx(http: str, workers: int = 2) -> Iterator[pathlib.Path]:
-    """An nginx with the module; @DIR@ and @PORT@ are filled in.  Yields its
-    folder."""
+def nginx(http: str, workers: int = 2, port: int = NGINX_PORT,
+          modules: Sequence[str | pathlib.Path] = ()) -> Iterator[pathlib.Path]:
+    """An nginx with the module, or with others instead; @DIR@ and @PORT@ are
+    filled in.  Yields its folder."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="track-bench-"))
     folder.chmod(0o755)
-    (folder / "schema").mkdir()
     user = ""
     if os.geteuid() == 0:
-        entry = pwd.getpwnam("www-data")
-        os.chown(folder / "schema", entry.pw_uid, entry.pw_gid)
         user = "user www-data;"
+    for name in ("schema", "spool"):
+        (folder / name).mkdir()
+        if user:
+            os.chown(folder / name, *pwd.getpwnam("www-data")[2:4])
+    load = "".join(f"load_module {path};\n" for path in modules or [module()])
     conf = folder / "nginx.conf"
     conf.write_text(
-        f"load_module {ROOT}/build/ngx_http_track_module.so;\n{user}\n"
+        f"{load}{user}\n"
         f"worker_processes {workers};\npid {folder}/nginx.pid;\n"
         f"error_log {folder}/error.log notice;\n"
         "events { worker_connections 2048; }\nhttp {\naccess_log off;\n"
         "keepalive_requests 10000000;\n"
-        + http.replace("@DIR@", str(folder)).replace("@PORT@",
-                                                     str(NGINX_PORT)) + "}\n")
+        + http.replace("@DIR@", str(folder)).replace("@PORT@", str(port))
+        + "}\n")
     program = ["nginx", "-p", f"{folder}/", "-c", str(conf), "-e",
                f"{folder}/error.log"]
     command(program)
@@ -113,6 +135,29 @@ def nginx(http: str, workers: int = 2) -> Iterator[pathlib.Path]:
         shutil.rmtree(folder)
 
 
+def workers(folder: pathlib.Path) -> list[int]:
+    """The pids of an nginx's workers."""
+    master = int((folder / "nginx.pid").read_text())
+    path = pathlib.Path(f"/proc/{master}/task/{master}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def load(address: str, path: str, *, connections: int, seconds: float,
+         warm: float = 0.3, events: int = 1, sessions: int = 1000,
+         rate: float = 0, gzip: bool = False,
+         pids: Sequence[int] = ()) -> dict[str, Any]:
+    """One run of bench-load (bench/load/main.c says what it does)."""
+    program = ROOT / "build" / "bench-load"
+    if not program.exists():
+        raise BenchError("build/bench-load is missing: run make bench")
+    text = command([program, "-a", address, "-u", path, "-c", str(connections),
+                    "-t", str(seconds), "-w", str(warm), "-e", str(events),
+                    "-s", str(sessions), "-r", str(rate),
+                    *(["-z"] if gzip else []),
+                    *(word for pid in pids for word in ("-p", str(pid)))])
+    return dict(json.loads(text))
+
+
 def await_true(question: Callable[[], bool], seconds: float,
                what: str) -> None:
     end = time.monotonic() + seconds
@@ -120,6 +165,10 @@ def await_true(question: Callable[[], bool], seconds: float,
         if time.monotonic() > end:
             raise BenchError(f"waited {seconds:g} s for {what}")
         time.sleep(0.05)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -145,4 +194,6 @@ def print_table(rows: list[dict[str, Any]]) -> None:
               for h in heads] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells)]
     for line in [heads, *cells]:
-        print("  ".join(text.rjust(w) for text, w in zip(line, widths)))
+        print("  ".join([line[0].ljust(widths[0])]
+                        + [text.rjust(w) for text, w in
+                           zip(line[1:], widths[1:])]).rstrip())

@@ -8,6 +8,7 @@ PostgreSQL's own commit is in it, and up to 2 ms of asking.
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import threading
@@ -122,13 +123,11 @@ def row(size: int, times: list[float], image: int) -> dict[str, Any]:
     }
 
 
-def run(rounds: int) -> list[dict[str, Any]]:
+def run(args: argparse.Namespace) -> common.Tables:
+    rounds = args.rounds or (10 if args.quick else 50)
     rows = []
     with common.stack("postgres") as env:
-        for path in sorted((common.ROOT / "migrations" / "postgres")
-                           .glob("*.sql")):
-            common.command(["psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1",
-                            "-d", env["DATABASE_URL"], "-f", path])
+        common.migrate(env["DATABASE_URL"])
         reader = env["DATABASE_URL"].replace("postgres@", "track_reader@")
         psql = common.Psql(env["DATABASE_URL"])
         with common.nginx(CONF.replace("@POSTGRES@", reader),
@@ -146,4 +145,4 @@ def run(rounds: int) -> list[dict[str, Any]]:
                             if not p.name.endswith(".json"))
                 rows.append(row(size, times, image))
         psql.close()
-    return rows
+    return {"COMMIT to enforced in every worker": rows}
