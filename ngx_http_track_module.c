@@ -32,8 +32,6 @@
 
 
 static char *ngx_http_track(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_http_track_status(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_track_postgres(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_track_zone(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -257,32 +255,6 @@ ngx_http_track(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_track_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_track_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_str_t                   *value;
-    ngx_http_core_loc_conf_t    *clcf;
-    ngx_http_track_main_conf_t  *tmcf;
-
-    value = cf->args->elts;
-
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "json") != 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", it must be \"json\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_track_module);
-    tmcf->status = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_track_status_handler;
 
     return NGX_CONF_OK;
 }

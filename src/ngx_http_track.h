@@ -118,7 +118,6 @@ typedef struct {
     ngx_uint_t                   key;           /* ngx_http_track_key_e */
     ngx_array_t                 *cors;          /* ngx_str_t, patterns as of
                                                    trk_origin.h; NULL: off */
-    ngx_uint_t                   cors_any;      /* one of them is "*" */
     ngx_uint_t                   ip;            /* ngx_http_track_ip_e */
     ngx_flag_t                   honor;         /* privacy signals */
     ngx_uint_t                   enabled;       /* unsigned  enabled:1; */
@@ -492,7 +491,7 @@ void ngx_http_track_leader_resign(ngx_http_track_worker_t *wk,
 
 /* ngx_http_track_status.c */
 
-ngx_int_t ngx_http_track_status_handler(ngx_http_request_t *r);
+char *ngx_http_track_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 /*

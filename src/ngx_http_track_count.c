@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_http_track.h"
+#include "ngx_http_track_metric.h"
 #include "trk_hash.h"
 
 
@@ -30,7 +30,7 @@ static void ngx_http_track_series_begin(ngx_http_track_worker_t *wk,
     ngx_uint_t n, trk_str_t name, ngx_http_track_verdict_e verdict);
 
 
-static ngx_msec_t  ngx_http_track_buckets[] = NGX_HTTP_TRACK_ACK_BUCKETS;
+ngx_uint_t  ngx_http_track_buckets[] = NGX_HTTP_TRACK_ACK_BUCKETS;
 
 
 void

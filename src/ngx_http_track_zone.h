@@ -82,7 +82,7 @@
       "Requests that found no room in the producer's queue")                  \
     X(producers, "producers", "",                                             \
       "Producers made, one for each worker and for each fatal error")         \
-    X(spool_records, "spool_records", "",                                     \
+    X(spool_records, "spool_appended", "",                                    \
       "Records written to the spool")                                         \
     X(spool_written, "spool_written_bytes", "",                               \
       "Bytes written to the spool")                                           \

@@ -111,6 +111,8 @@ good('all directives of http, server and location',
               . 'track_max_events 30; track_max_event_size 3k;');
 good('status', more => 'location = /status { track_status; }');
 good('status json', more => 'location = /status { track_status json; }');
+good('status prometheus',
+    more => 'location = /status { track_status prometheus; }');
 good('two endpoints', more => 'location = /b { track; track_kafka_topic b; }');
 good('properties',
     extra => 'track_kafka_property linger.ms 1;'
@@ -172,7 +174,7 @@ bad('a zone without a size', qr/invalid zone "track", it must be name:size/,
 bad('a zone without a name', qr/invalid zone ":1m"/, extra => 'track_zone :1m;');
 bad('a zone of a wrong size', qr/invalid size of zone "track:big"/,
     extra => 'track_zone track:big;');
-bad('a zone that is too small', qr/is too small: 256k is the least/,
+bad('a zone that is too small', qr/track_zone "track" is too small: \d+k is the least/,
     extra => 'track_zone track:32k;');
 bad('a topic that Kafka refuses', qr/invalid topic "a b"/,
     location => 'track; track_kafka_topic "a b";');
