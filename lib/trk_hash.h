@@ -36,4 +36,16 @@ trk_hash(trk_str_t s)
 }
 
 
+/* Of a SHA-256 digest, any bytes of which are a hash. */
+static inline uint32_t
+trk_hash_digest(const uint8_t *digest)
+{
+    uint32_t  h;
+
+    memcpy(&h, digest, sizeof(h));
+
+    return h;
+}
+
+
 #endif /* TRK_HASH_H */

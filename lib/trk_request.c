@@ -36,7 +36,7 @@ static size_t trk_event_size(const trk_request_t *req,
     const trk_event_t *event);
 static void trk_event_members(trk_request_t *req, trk_event_t *event);
 static void trk_event_type(trk_request_t *req, trk_event_t *event,
-    const trk_image_t *image);
+    const trk_image_t *image, const trk_image_source_t *source);
 static void trk_event_wrong(trk_request_t *req, trk_event_t *event,
     uint32_t name, trk_error_code_t code, uint8_t wanted);
 static void trk_take_event_type(trk_request_t *req, trk_event_t *event,
@@ -323,7 +323,7 @@ trk_event_judge(trk_request_t *req, trk_event_t *event,
 
     } else {
         trk_event_members(req, event);
-        trk_event_type(req, event, image);
+        trk_event_type(req, event, image, limits->source);
     }
 
     /* what is wrong with the envelope is wrong with each of its events, so
@@ -432,7 +432,7 @@ trk_event_members(trk_request_t *req, trk_event_t *event)
 
 static void
 trk_event_type(trk_request_t *req, trk_event_t *event,
-    const trk_image_t *image)
+    const trk_image_t *image, const trk_image_source_t *source)
 {
     trk_error_code_t  code;
 
@@ -453,6 +453,11 @@ trk_event_type(trk_request_t *req, trk_event_t *event,
                                                  &req->scratch));
     if (event->type == NULL) {
         code = TRK_ERR_UNKNOWN_EVENT_TYPE;
+        goto invalid;
+    }
+
+    if (source && !trk_image_source_allows(image, source, event->type)) {
+        code = TRK_ERR_EVENT_TYPE_NOT_ALLOWED;
         goto invalid;
     }
 

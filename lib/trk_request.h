@@ -70,6 +70,8 @@ typedef struct {
     size_t  max_events;         /* per request */
     size_t  max_event_size;     /* bytes of JSON text per event, with the
                                    context that it inherits */
+    const trk_image_source_t  *source;  /* of the write key, in the same
+                                           image; NULL: any event type */
 } trk_limits_t;
 
 typedef struct {

@@ -1,15 +1,17 @@
 /*
- * The schema in ordinary memory.  See trk_schema.h.
+ * The schema in ordinary memory: its parts, and the names of what they can
+ * be.  See trk_schema.h.
  */
 
 #include "trk_schema.h"
-#include "trk_utf8.h"
+#include "trk_origin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 
 #define TRK_SCHEMA_CHUNK  65536     /* bytes of names allocated at once */
+#define TRK_SCHEMA_TEXT   512       /* bytes kept of one: more than is valid */
 
 
 struct trk_schema_chunk_s {
@@ -20,15 +22,9 @@ struct trk_schema_chunk_s {
 
 
 static int trk_schema_copy(trk_schema_t *schema, trk_str_t *name);
-static int trk_schema_type_cmp(const void *one, const void *two);
-static int trk_schema_field_cmp(const void *one, const void *two);
-static int trk_schema_fail(trk_schema_t *schema, const char *what,
-    trk_str_t type, trk_str_t field);
-static int trk_schema_type_name_ok(trk_str_t name);
-static int trk_schema_field_name_ok(trk_str_t name);
-static int trk_schema_check_type(trk_schema_t *schema,
-    const trk_schema_type_t *type);
-static int trk_schema_check_data_types(trk_schema_t *schema);
+static void *trk_schema_grow(void *items, size_t n, size_t *cap, size_t size);
+static int trk_schema_append(trk_schema_t *schema, trk_schema_list_t *list,
+    trk_str_t text);
 static int trk_word_index(trk_str_t name, const char *const *words, size_t n);
 
 
@@ -76,7 +72,15 @@ trk_schema_free(trk_schema_t *schema)
         free(chunk);
     }
 
+    for (i = 0; i < schema->nsources; i++) {
+        free(schema->sources[i].origins.items);
+        free(schema->sources[i].types.items);
+    }
+
     free(schema->types);
+    free(schema->sources);
+    free(schema->keys);
+    free(schema->tokens);
     free(schema);
 }
 
@@ -88,11 +92,11 @@ trk_schema_copy(trk_schema_t *schema, trk_str_t *name)
 {
     trk_schema_chunk_t  *chunk;
 
-    if (name->n > TRK_EVENT_TYPE_MAX) {
+    if (name->n > TRK_SCHEMA_TEXT) {
 
         /* trk_schema_finish() will refuse it; its beginning is enough */
 
-        name->n = TRK_EVENT_TYPE_MAX + 1;
+        name->n = TRK_SCHEMA_TEXT;
     }
 
     chunk = schema->chunks;
@@ -120,31 +124,49 @@ trk_schema_copy(trk_schema_t *schema, trk_str_t *name)
 }
 
 
+/* Room for one more item of size bytes: the array, moved or not.  NULL: no
+ * memory, and the array is as it was. */
+
+static void *
+trk_schema_grow(void *items, size_t n, size_t *cap, size_t size)
+{
+    void    *grown;
+    size_t   more;
+
+    if (n < *cap) {
+        return items;
+    }
+
+    more = *cap ? *cap * 2 : 8;
+    grown = realloc(items, more * size);
+
+    if (grown != NULL) {
+        *cap = more;
+    }
+
+    return grown;
+}
+
+
 trk_schema_type_t *
 trk_schema_add_type(trk_schema_t *schema, trk_str_t name, int enabled,
     trk_additional_t additional)
 {
-    size_t              cap;
     trk_schema_type_t  *types;
 
-    if (schema->ntypes == schema->cap) {
-
-        cap = schema->cap ? schema->cap * 2 : 16;
-
-        types = realloc(schema->types, cap * sizeof(*types));
-        if (types == NULL) {
-            return NULL;
-        }
-
-        schema->types = types;
-        schema->cap = cap;
+    types = trk_schema_grow(schema->types, schema->ntypes,
+                            &schema->types_cap, sizeof(*types));
+    if (types == NULL) {
+        return NULL;
     }
+
+    schema->types = types;
 
     if (trk_schema_copy(schema, &name) != TRK_OK) {
         return NULL;
     }
 
-    types = &schema->types[schema->ntypes++];
+    types += schema->ntypes++;
 
     *types = (trk_schema_type_t) {
         .name = name, .enabled = enabled, .additional = additional
@@ -158,21 +180,15 @@ int
 trk_schema_add_field(trk_schema_t *schema, trk_schema_type_t *type,
     trk_str_t name, trk_data_type_t data_type, int required)
 {
-    size_t               cap;
     trk_schema_field_t  *fields;
 
-    if (type->nfields == type->cap) {
-
-        cap = type->cap ? type->cap * 2 : 8;
-
-        fields = realloc(type->fields, cap * sizeof(*fields));
-        if (fields == NULL) {
-            return TRK_NOMEM;
-        }
-
-        type->fields = fields;
-        type->cap = cap;
+    fields = trk_schema_grow(type->fields, type->nfields, &type->cap,
+                             sizeof(*fields));
+    if (fields == NULL) {
+        return TRK_NOMEM;
     }
+
+    type->fields = fields;
 
     if (trk_schema_copy(schema, &name) != TRK_OK) {
         return TRK_NOMEM;
@@ -186,199 +202,121 @@ trk_schema_add_field(trk_schema_t *schema, trk_schema_type_t *type,
 }
 
 
+trk_schema_source_t *
+trk_schema_add_source(trk_schema_t *schema, trk_str_t name)
+{
+    trk_schema_source_t  *sources;
+
+    sources = trk_schema_grow(schema->sources, schema->nsources,
+                              &schema->sources_cap, sizeof(*sources));
+    if (sources == NULL) {
+        return NULL;
+    }
+
+    schema->sources = sources;
+
+    if (trk_schema_copy(schema, &name) != TRK_OK) {
+        return NULL;
+    }
+
+    sources += schema->nsources++;
+    *sources = (trk_schema_source_t) { .name = name };
+
+    return sources;
+}
+
+
 int
-trk_schema_finish(trk_schema_t *schema)
+trk_schema_add_origin(trk_schema_t *schema, trk_schema_source_t *source,
+    trk_str_t pattern)
 {
-    size_t              i;
-    trk_schema_type_t  *type;
+    trk_origin_text_t  text;
 
-    if (schema->ntypes > 1) {
-        qsort(schema->types, schema->ntypes, sizeof(*schema->types),
-              trk_schema_type_cmp);
+    /* what is none stays as it is, for trk_schema_finish() to name it */
+
+    if (trk_origin_pattern(&text, pattern) == TRK_OK) {
+        pattern = trk_origin_str(&text);
     }
 
-    for (i = 0; i < schema->ntypes; i++) {
-        type = &schema->types[i];
+    return trk_schema_append(schema, &source->origins, pattern);
+}
 
-        if (i > 0 && trk_str_eq(type->name, type[-1].name)) {
-            return trk_schema_fail(schema, "event type is there twice",
-                                   type->name, trk_null);
-        }
 
-        if (type->nfields > 1) {
-            qsort(type->fields, type->nfields, sizeof(*type->fields),
-                  trk_schema_field_cmp);
-        }
-
-        if (trk_schema_check_type(schema, type) != TRK_OK) {
-            return TRK_INVALID;
-        }
-    }
-
-    return trk_schema_check_data_types(schema);
+int
+trk_schema_add_allowed(trk_schema_t *schema, trk_schema_source_t *source,
+    trk_str_t event_type)
+{
+    return trk_schema_append(schema, &source->types, event_type);
 }
 
 
 static int
-trk_schema_type_cmp(const void *one, const void *two)
+trk_schema_append(trk_schema_t *schema, trk_schema_list_t *list,
+    trk_str_t text)
 {
-    const trk_schema_type_t  *a, *b;
+    trk_str_t  *items;
 
-    a = one;
-    b = two;
+    items = trk_schema_grow(list->items, list->n, &list->cap, sizeof(*items));
 
-    return trk_str_cmp(a->name, b->name);
-}
-
-
-static int
-trk_schema_field_cmp(const void *one, const void *two)
-{
-    const trk_schema_field_t  *a, *b;
-
-    a = one;
-    b = two;
-
-    return trk_str_cmp(a->name, b->name);
-}
-
-
-static int
-trk_schema_fail(trk_schema_t *schema, const char *what, trk_str_t type,
-    trk_str_t field)
-{
-    (void) snprintf(schema->error, sizeof(schema->error),
-                    "%s: event type \"%.*s\"%s%.*s%s", what,
-                    (int) type.n, type.p ? (const char *) type.p : "",
-                    field.n ? ", field \"" : "",
-                    (int) field.n, field.p ? (const char *) field.p : "",
-                    field.n ? "\"" : "");
-
-    return TRK_INVALID;
-}
-
-
-static int
-trk_schema_check_type(trk_schema_t *schema, const trk_schema_type_t *type)
-{
-    size_t                     i;
-    const trk_schema_field_t  *field;
-
-    if (!trk_schema_type_name_ok(type->name)) {
-        return trk_schema_fail(schema, "bad name of an event type",
-                               type->name, trk_null);
+    if (items == NULL) {
+        return TRK_NOMEM;
     }
 
-    for (i = 0; i < type->nfields; i++) {
-        field = &type->fields[i];
+    list->items = items;
 
-        if (!trk_schema_field_name_ok(field->name)) {
-            return trk_schema_fail(schema, "bad name of a field", type->name,
-                                   field->name);
-        }
-
-        if (i > 0 && trk_str_eq(field->name, field[-1].name)) {
-            return trk_schema_fail(schema, "field is there twice",
-                                   type->name, field->name);
-        }
+    if (trk_schema_copy(schema, &text) != TRK_OK) {
+        return TRK_NOMEM;
     }
+
+    items[list->n++] = text;
 
     return TRK_OK;
 }
 
 
-static int
-trk_schema_type_name_ok(trk_str_t name)
+int
+trk_schema_add_key(trk_schema_t *schema, trk_str_t source,
+    const uint8_t hash[TRK_SHA256_LEN])
 {
-    size_t  i, n;
+    trk_schema_key_t  *keys;
 
-    if (name.n == 0 || name.n > TRK_EVENT_TYPE_MAX) {
-        return 0;
-    }
-
-    for (i = 0; i < name.n; i += n) {
-        n = trk_utf8_next(name.p + i, name.n - i);
-
-        if (n == 0 || name.p[i] < 0x20 || name.p[i] == 0x7F
-            || (n == 2 && name.p[i] == 0xC2 && name.p[i + 1] < 0xA0))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static int
-trk_schema_field_name_ok(trk_str_t name)
-{
-    size_t   i;
-    uint8_t  c;
-
-    if (name.n == 0 || name.n > TRK_FIELD_NAME_MAX) {
-        return 0;
-    }
-
-    for (i = 0; i < name.n; i++) {
-        c = name.p[i];
-
-        if ((uint8_t) ((c | 0x20) - 'a') > 25 && c != '_'
-            && !(i > 0 && (uint8_t) (c - '0') <= 9))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-/* One field name has one type across all event types: it is one column. */
-
-static int
-trk_schema_check_data_types(trk_schema_t *schema)
-{
-    size_t               i, k, n;
-    trk_schema_field_t  *all;
-
-    for (i = 0, n = 0; i < schema->ntypes; i++) {
-        n += schema->types[i].nfields;
-    }
-
-    if (n == 0) {
-        return TRK_OK;
-    }
-
-    all = malloc(n * sizeof(*all));
-    if (all == NULL) {
+    keys = trk_schema_grow(schema->keys, schema->nkeys, &schema->keys_cap,
+                           sizeof(*keys));
+    if (keys == NULL) {
         return TRK_NOMEM;
     }
 
-    for (i = 0, k = 0; i < schema->ntypes; i++) {
+    schema->keys = keys;
 
-        if (schema->types[i].nfields > 0) {
-            memcpy(all + k, schema->types[i].fields,
-                   schema->types[i].nfields * sizeof(*all));
-            k += schema->types[i].nfields;
-        }
+    if (trk_schema_copy(schema, &source) != TRK_OK) {
+        return TRK_NOMEM;
     }
 
-    qsort(all, n, sizeof(*all), trk_schema_field_cmp);
+    keys += schema->nkeys++;
+    memcpy(keys->hash, hash, TRK_SHA256_LEN);
+    keys->source = source;
 
-    for (i = 1; i < n; i++) {
+    return TRK_OK;
+}
 
-        if (trk_str_eq(all[i].name, all[i - 1].name)
-            && all[i].data_type != all[i - 1].data_type)
-        {
-            (void) trk_schema_fail(schema, "field has two data types",
-                                   trk_str("*"), all[i].name);
-            free(all);
-            return TRK_INVALID;
-        }
+
+int
+trk_schema_add_token(trk_schema_t *schema, const uint8_t hash[TRK_SHA256_LEN],
+    int64_t expires)
+{
+    trk_schema_token_t  *tokens;
+
+    tokens = trk_schema_grow(schema->tokens, schema->ntokens,
+                             &schema->tokens_cap, sizeof(*tokens));
+    if (tokens == NULL) {
+        return TRK_NOMEM;
     }
 
-    free(all);
+    schema->tokens = tokens;
+
+    tokens += schema->ntokens++;
+    memcpy(tokens->hash, hash, TRK_SHA256_LEN);
+    tokens->expires = expires;
 
     return TRK_OK;
 }

@@ -154,6 +154,7 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
 
     limits.max_events = (size_t) tlcf->max_events;
     limits.max_event_size = tlcf->max_event_size;
+    limits.source = NULL;
 
     rc = trk_request_judge(&wk->request, image, &limits, ctx->type,
                            body.text.p, body.text.n);

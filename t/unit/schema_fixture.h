@@ -1,6 +1,8 @@
 /*
  * A small schema that the unit tests share: every data type, every
- * additional_fields, one type disabled.
+ * additional_fields, one type disabled; a source with two keys that may send
+ * only some types from some origins, one with a key that may send all, and
+ * admin tokens, one of which expires.
  */
 
 #ifndef SCHEMA_FIXTURE_H
@@ -19,6 +21,50 @@ fixture_field(trk_schema_t *schema, trk_schema_type_t *type,
     if (trk_schema_add_field(schema, type, trk_str_of(name, strlen(name)),
                              data_type, required) != TRK_OK)
     {
+        abort();
+    }
+}
+
+
+/* The hashes of keys and tokens are 32 times one byte here. */
+
+static inline const uint8_t *
+fixture_hash(uint8_t *dst, int byte)
+{
+    return memset(dst, byte, TRK_SHA256_LEN);
+}
+
+
+static inline void
+fixture_sources(trk_schema_t *schema)
+{
+    int                   failed;
+    uint8_t               hash[TRK_SHA256_LEN];
+    trk_schema_source_t  *source;
+
+    failed = 0;
+
+    source = trk_schema_add_source(schema, trk_str("shop"));
+    failed += trk_schema_add_origin(schema, source,
+                                    trk_str("https://*.Example.com:443"));
+    failed += trk_schema_add_origin(schema, source, trk_str("null"));
+    failed += trk_schema_add_allowed(schema, source, trk_str("not yet"));
+    failed += trk_schema_add_allowed(schema, source, trk_str("purchase"));
+    failed += trk_schema_add_allowed(schema, source, trk_str("click"));
+
+    (void) trk_schema_add_source(schema, trk_str("app"));
+
+    failed += trk_schema_add_key(schema, trk_str("shop"),
+                                 fixture_hash(hash, 0xbb));
+    failed += trk_schema_add_key(schema, trk_str("shop"),
+                                 fixture_hash(hash, 0xaa));
+    failed += trk_schema_add_key(schema, trk_str("app"),
+                                 fixture_hash(hash, 0xcc));
+    failed += trk_schema_add_token(schema, fixture_hash(hash, 0xee),
+                                   TRK_SCHEMA_NEVER);
+    failed += trk_schema_add_token(schema, fixture_hash(hash, 0xdd), 1000);
+
+    if (failed) {
         abort();
     }
 }
@@ -51,6 +97,7 @@ fixture_schema(void)
                                TRK_ADDITIONAL_DROP);
     (void) trk_schema_add_type(schema, trk_str("old"), 0,
                                TRK_ADDITIONAL_REJECT);
+    fixture_sources(schema);
 
     return schema;
 }

@@ -29,7 +29,7 @@ static const trk_origin_t  origin = {
 static void
 write_first(const char *body)
 {
-    const trk_limits_t  limits = { 500, 65536 };
+    const trk_limits_t  limits = { 500, 65536, NULL };
 
     free(body_copy);
     body_copy = strdup(body);

@@ -12,7 +12,7 @@
 
 static trk_request_t  req;
 static trk_image_t   *image;
-static trk_limits_t   limits = { 500, 65536 };
+static trk_limits_t   limits = { 500, 65536, NULL };
 static trk_body_t     body_type;
 
 
@@ -185,6 +185,32 @@ refused(const char *body, trk_error_code_t error, size_t offset)
     is_int(judge(body), TRK_INVALID, "refused: %s", shown(body));
     ok(req.error == error, "with %s", trk_error_name(req.error));
     ok(req.offset == offset, "at the right place");
+}
+
+
+/* What a write key's source may send. */
+
+static void
+test_source(void)
+{
+    uint8_t  hash[TRK_SHA256_LEN];
+
+    limits.source = trk_image_key(image, fixture_hash(hash, 0xaa));
+    ok(limits.source, "a source that may send some types");
+
+    is_int(judge(BUY "}}"), TRK_OK, "judged");
+    is_text(verdict(0), strlen(verdict(0)), "", "one of them");
+    is_int(judge("{\"event_type\":\"drop it\"}"), TRK_OK, "judged");
+    is_text(verdict(0), strlen(verdict(0)),
+            "event_type_not_allowed:event_type", "another one");
+    is_int(judge("{\"event_type\":\"old\"}"), TRK_OK, "judged");
+    is_text(verdict(0), strlen(verdict(0)),
+            "event_type_not_allowed:event_type", "a disabled one, likewise");
+    is_int(judge("{\"event_type\":\"nope\"}"), TRK_OK, "judged");
+    is_text(verdict(0), strlen(verdict(0)), "unknown_event_type:event_type",
+            "one that is not there");
+
+    limits.source = NULL;
 }
 
 
@@ -589,6 +615,7 @@ main(void)
     trk_request_init(&req);
 
     test_events();
+    test_source();
     test_bodies();
     test_lines();
     test_nodes_bound();
