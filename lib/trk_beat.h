@@ -9,7 +9,7 @@
 #define TRK_BEAT_H
 
 #include "trk.h"
-#include "trk_ranges.h"
+#include "trk_book.h"
 
 
 #define TRK_BEAT_MAX    (256 * 1024)    /* bytes of a part */

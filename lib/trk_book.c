@@ -191,19 +191,19 @@ trk_book_advance(trk_book_t *b)
 }
 
 
-void
+int
 trk_book_close(trk_book_t *b, uint64_t seq, trk_book_state_t outcome)
 {
     uint8_t  *state;
 
     if (seq <= b->upto || seq > b->opened) {
-        return;
+        return 0;
     }
 
     state = &trk_book_states(b)[seq & (b->window - 1)];
 
     if (*state >= TRK_BOOK_SAFE) {
-        return;
+        return 0;
     }
 
     trk_book_set(*state, (uint8_t) outcome);
@@ -211,21 +211,30 @@ trk_book_close(trk_book_t *b, uint64_t seq, trk_book_state_t outcome)
     if (seq == b->upto + 1) {
         trk_book_advance(b);
     }
+
+    return 1;
 }
 
 
 void
-trk_book_finish(trk_book_t *b)
+trk_book_finish(trk_book_t *b, uint64_t *nvoid, uint64_t *nlost)
 {
     uint8_t   *state;
     uint64_t   seq;
 
+    *nvoid = 0;
+    *nlost = 0;
+
     for (seq = b->upto + 1; seq <= b->opened; seq++) {
         state = &trk_book_states(b)[seq & (b->window - 1)];
 
-        if (*state < TRK_BOOK_SAFE) {
-            trk_book_set(*state, (uint8_t) (*state == TRK_BOOK_HASTY
-                                            ? TRK_BOOK_LOST : TRK_BOOK_VOID));
+        if (*state == TRK_BOOK_OPEN) {
+            trk_book_set(*state, TRK_BOOK_VOID);
+            (*nvoid)++;
+
+        } else if (*state == TRK_BOOK_HASTY) {
+            trk_book_set(*state, TRK_BOOK_LOST);
+            (*nlost)++;
         }
     }
 

@@ -17,7 +17,6 @@
 #define TRK_BOOK_H
 
 #include "trk.h"
-#include "trk_ranges.h"
 
 
 typedef enum {
@@ -28,6 +27,12 @@ typedef enum {
     TRK_BOOK_LOST       /* was acknowledged, and is gone */
 } trk_book_state_t;
 
+
+/* Numbers, both ends included; in a list ascending, and never touching. */
+typedef struct {
+    uint64_t  first;
+    uint64_t  last;
+} trk_span_t;
 
 /* Plain values; behind it lie two lists of spans, and a byte for each number
  * of the window. */
@@ -62,12 +67,12 @@ uint64_t trk_book_open(trk_book_t *b, uint64_t n, uint64_t rejected,
 /* Gives back the n numbers of the last open; nothing carries them. */
 void trk_book_undo(trk_book_t *b, uint64_t first, uint64_t n);
 
-/* The outcome: SAFE, VOID or LOST.  The first one counts. */
-void trk_book_close(trk_book_t *b, uint64_t seq, trk_book_state_t outcome);
+/* The outcome: SAFE, VOID or LOST.  1; 0: it has one already, which stays. */
+int trk_book_close(trk_book_t *b, uint64_t seq, trk_book_state_t outcome);
 
 /* Nobody will close the open ones any more: they are void, or lost if they
- * were hasty. */
-void trk_book_finish(trk_book_t *b);
+ * were hasty.  *nvoid, *nlost: how many. */
+void trk_book_finish(trk_book_t *b, uint64_t *nvoid, uint64_t *nlost);
 
 /* The ranges of (told, upto] that are void, or lost, into nspans of dst;
  * returns how many. */

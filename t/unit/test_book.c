@@ -104,6 +104,8 @@ model_apply(model_t *m, const op_t *op)
 static void
 book_apply(trk_book_t *b, const op_t *op)
 {
+    uint64_t  nvoid, nlost;
+
     switch (op->kind) {
 
     case OPEN:
@@ -115,7 +117,7 @@ book_apply(trk_book_t *b, const op_t *op)
         break;
 
     case CLOSE:
-        trk_book_close(b, op->a, (trk_book_state_t) op->b);
+        (void) trk_book_close(b, op->a, (trk_book_state_t) op->b);
         break;
 
     case TELL:
@@ -123,7 +125,7 @@ book_apply(trk_book_t *b, const op_t *op)
         break;
 
     case FINISH:
-        trk_book_finish(b);
+        trk_book_finish(b, &nvoid, &nlost);
     }
 }
 
@@ -250,7 +252,7 @@ succeeds(const trk_book_t *book, const model_t *m, const model_t *then)
     int          is_void, is_lost;
     size_t       nv, nl;
     char         bytes[BYTES] __attribute__((aligned(8)));
-    uint64_t     seq;
+    uint64_t     seq, nvoid, nlost;
     trk_book_t  *b;
     trk_span_t   v[64], l[64];
 
@@ -261,7 +263,7 @@ succeeds(const trk_book_t *book, const model_t *m, const model_t *then)
         return 0;
     }
 
-    trk_book_finish(b);
+    trk_book_finish(b, &nvoid, &nlost);
 
     nv = trk_book_void(b, v);
     nl = trk_book_lost(b, l);
@@ -485,6 +487,7 @@ bounds(void)
 {
     int          i;
     char         bytes[BYTES] __attribute__((aligned(8)));
+    uint64_t     nvoid, nlost;
     trk_book_t  *b;
     trk_span_t   spans[4];
 
@@ -496,16 +499,17 @@ bounds(void)
     is_int(trk_book_open(b, 1, 0, 0), 0, "it is full");
 
     for (i = 2; i <= 16; i++) {
-        trk_book_close(b, (uint64_t) i, TRK_BOOK_SAFE);
+        (void) trk_book_close(b, (uint64_t) i, TRK_BOOK_SAFE);
     }
 
     is_int(b->upto, 0, "the first one holds all back");
     is_int(trk_book_open(b, 1, 0, 0), 0, "still full");
 
-    trk_book_close(b, 0, TRK_BOOK_VOID);
-    trk_book_close(b, 17, TRK_BOOK_VOID);
-    trk_book_close(b, 1, TRK_BOOK_LOST);
-    trk_book_close(b, 1, TRK_BOOK_SAFE);
+    is_int(trk_book_close(b, 0, TRK_BOOK_VOID), 0, "no number");
+    is_int(trk_book_close(b, 17, TRK_BOOK_VOID), 0, "one never given");
+    is_int(trk_book_close(b, 2, TRK_BOOK_VOID), 0, "one closed already");
+    is_int(trk_book_close(b, 1, TRK_BOOK_LOST), 1, "the last open one");
+    is_int(trk_book_close(b, 1, TRK_BOOK_SAFE), 0, "once");
     is_int(b->upto, 16, "all are closed");
     is_int(trk_book_void(b, spans), 0, "none is void");
     ok(trk_book_lost(b, spans) == 1 && spans[0].first == 1
@@ -522,9 +526,15 @@ bounds(void)
     is_int(trk_book_number(b, 1000), 1001, "but never twice the same");
     is_int(trk_book_number(b, 5), 1002, "nor does it go back");
 
-    trk_book_tell(b, 16);
+    (void) trk_book_open(b, 3, 0, 0);
+    (void) trk_book_open(b, 2, 0, 1);
+    (void) trk_book_close(b, 18, TRK_BOOK_SAFE);
+    trk_book_finish(b, &nvoid, &nlost);
+    ok(nvoid == 2 && nlost == 2 && b->upto == 21, "the keeper has died");
+
+    trk_book_tell(b, 21);
     trk_book_tell(b, 3);
-    ok(b->told == 16 && trk_book_lost(b, spans) == 0, "told");
+    ok(b->told == 21 && trk_book_lost(b, spans) == 0, "told");
 }
 
 
