@@ -277,9 +277,8 @@ ngx_http_track_ctx_t *ngx_http_track_ctx(ngx_http_request_t *r);
 /* ngx_http_track_media.c */
 
 /* Reads Content-Type and Content-Encoding into ctx->type and ctx->gzip.
- * NGX_OK; NGX_DECLINED: 415, and the header that goes with it is set;
- * NGX_ERROR. */
-ngx_int_t ngx_http_track_media(ngx_http_request_t *r,
+ * TRK_ERR_UNSUPPORTED_MEDIA_TYPE: the header that goes with it is set. */
+trk_error_code_t ngx_http_track_media(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
 
 

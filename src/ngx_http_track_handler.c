@@ -12,7 +12,7 @@
 #include "ngx_http_track.h"
 
 
-static ngx_int_t ngx_http_track_check_headers(ngx_http_request_t *r,
+static trk_error_code_t ngx_http_track_check_headers(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
 static size_t ngx_http_track_max_body(ngx_http_track_loc_conf_t *tlcf);
 static void ngx_http_track_body_handler(ngx_http_request_t *r);
@@ -29,6 +29,7 @@ ngx_int_t
 ngx_http_track_handler(ngx_http_request_t *r)
 {
     ngx_int_t              rc;
+    trk_error_code_t       code;
     ngx_http_track_ctx_t  *ctx;
 
     if (r != r->main) {
@@ -48,10 +49,10 @@ ngx_http_track_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_track_check_headers(r, ctx);
+    code = ngx_http_track_check_headers(r, ctx);
 
-    if (rc != NGX_OK) {
-        return rc;
+    if (code != TRK_ERR_NONE) {
+        return ngx_http_track_refuse(r, code, SIZE_MAX);
     }
 
     r->request_body_in_single_buf = 1;
@@ -62,31 +63,24 @@ ngx_http_track_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
+static trk_error_code_t
 ngx_http_track_check_headers(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
 {
-    ngx_int_t                   rc;
+    trk_error_code_t            code;
     ngx_http_track_loc_conf_t  *tlcf;
 
-    rc = ngx_http_track_media(r, ctx);
-
-    if (rc != NGX_OK) {
-        return rc == NGX_DECLINED
-               ? ngx_http_track_refuse(r, TRK_ERR_UNSUPPORTED_MEDIA_TYPE,
-                                       SIZE_MAX)
-               : NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
+    code = ngx_http_track_media(r, ctx);
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
 
-    if (r->headers_in.content_length_n > 0
+    if (code == TRK_ERR_NONE
+        && r->headers_in.content_length_n > 0
         && (uint64_t) r->headers_in.content_length_n
            > ngx_http_track_max_body(tlcf))
     {
-        return ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX);
+        code = TRK_ERR_REQUEST_TOO_LARGE;
     }
 
-    return NGX_OK;
+    return code;
 }
 
 

@@ -11,7 +11,7 @@
 #include "ngx_http_track.h"
 
 
-static ngx_int_t ngx_http_track_media_refuse(ngx_http_request_t *r,
+static trk_error_code_t ngx_http_track_media_refuse(ngx_http_request_t *r,
     char *name, char *value);
 static ngx_int_t ngx_http_track_media_type(ngx_str_t *value,
     trk_body_t *type);
@@ -22,7 +22,7 @@ static ngx_int_t ngx_http_track_media_coding(ngx_str_t *value,
     ngx_uint_t *gzip);
 
 
-ngx_int_t
+trk_error_code_t
 ngx_http_track_media(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
 {
     ngx_uint_t  gzip;
@@ -49,15 +49,18 @@ ngx_http_track_media(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
     ctx->type = type;
     ctx->gzip = gzip;
 
-    return NGX_OK;
+    return TRK_ERR_NONE;
 }
 
 
-static ngx_int_t
+static trk_error_code_t
 ngx_http_track_media_refuse(ngx_http_request_t *r, char *name, char *value)
 {
-    return ngx_http_track_response_header(r, name, value) == NGX_OK
-           ? NGX_DECLINED : NGX_ERROR;
+    /* without memory for it there is none for the answer either */
+
+    (void) ngx_http_track_response_header(r, name, value);
+
+    return TRK_ERR_UNSUPPORTED_MEDIA_TYPE;
 }
 
 
