@@ -234,10 +234,14 @@ trk_record_origin(trk_buf_t *out, const trk_origin_t *origin)
 
     trk_buf_lit(out, ",\"schema_version\":\"");
     trk_buf_str(out, origin->schema_version);
-    trk_buf_lit(out, "\",\"edge\":\"");
-    trk_buf_str(out, origin->edge);
-    trk_buf_lit(out, "\",\"seq\":");
-    trk_buf_uint(out, origin->seq);
+    trk_buf_byte(out, '"');
+
+    if (origin->edge.n) {
+        trk_buf_lit(out, ",\"edge\":\"");
+        trk_buf_str(out, origin->edge);
+        trk_buf_lit(out, "\",\"seq\":");
+        trk_buf_uint(out, origin->seq);
+    }
 }
 
 

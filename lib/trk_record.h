@@ -20,7 +20,8 @@ typedef struct {
     trk_str_t  user_agent;      /* any bytes; absent if empty */
     trk_str_t  source;          /* absent if empty */
     trk_str_t  schema_version;
-    trk_str_t  edge;            /* 16 hex digits */
+    trk_str_t  edge;            /* 16 hex digits; seq, too, is absent if
+                                   empty */
     uint64_t   seq;
     uint8_t    no_ids;          /* privacy signals: user_id, session_id and
                                    anonymous_id are left out, of keys too */

@@ -19,7 +19,6 @@ static void trk_reject_piece(trk_reject_text_t *text, trk_str_t s);
 static void trk_reject_members(trk_reject_text_t *text, trk_request_t *req,
     const trk_event_t *event);
 static int trk_reject_kept(trk_str_t name);
-static size_t trk_reject_cut(trk_str_t s, size_t max);
 static void trk_reject_bytes(trk_buf_t *out, trk_str_t s);
 static int trk_reject_as_string(trk_str_t s);
 static void trk_reject_size(trk_buf_t *out, size_t written, size_t size);
@@ -158,9 +157,7 @@ trk_reject_kept(trk_str_t name)
 }
 
 
-/* How many bytes of s, at most max, do not cut a character. */
-
-static size_t
+size_t
 trk_reject_cut(trk_str_t s, size_t max)
 {
     size_t  n;

@@ -57,5 +57,8 @@ void trk_reject_key(trk_buf_t *out, const trk_event_t *event);
 size_t trk_reject_text(trk_buf_t *out, trk_request_t *req,
     const trk_event_t *event, int no_ids, size_t max);
 
+/* How many bytes of s, at most max, do not cut a character. */
+size_t trk_reject_cut(trk_str_t s, size_t max);
+
 
 #endif /* TRK_REJECT_H */
