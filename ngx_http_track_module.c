@@ -91,6 +91,13 @@ static ngx_command_t  ngx_http_track_commands[] = {
       0,
       NULL },
 
+    { ngx_string("track_pixel"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_track_pixel,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("track_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_track_status,
@@ -161,6 +168,13 @@ static ngx_command_t  ngx_http_track_commands[] = {
       offsetof(ngx_http_track_loc_conf_t, key),
       &ngx_http_track_keys },
 
+    { ngx_string("track_cors"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_track_cors,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("track_ip"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -201,7 +215,7 @@ static ngx_command_t  ngx_http_track_commands[] = {
 
 
 static ngx_http_module_t  ngx_http_track_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_http_track_variables,              /* preconfiguration */
     ngx_http_track_postconfiguration,      /* postconfiguration */
 
     ngx_http_track_create_main_conf,       /* create main configuration */
@@ -480,7 +494,8 @@ ngx_http_track_create_main_conf(ngx_conf_t *cf)
     if (ngx_array_init(&tmcf->properties, cf->pool, 4, sizeof(ngx_keyval_t))
         != NGX_OK
         || ngx_array_init(&tmcf->topics, cf->pool, 2, sizeof(ngx_str_t))
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_track_sites_init(cf, tmcf) != NGX_OK)
     {
         return NULL;
     }
@@ -518,6 +533,8 @@ ngx_http_track_create_loc_conf(ngx_conf_t *cf)
      *     tlcf->rejected = { 0, NULL };
      *     tlcf->rejected_index = 0;
      *     tlcf->enabled = 0;
+     *     tlcf->pixel = 0;
+     *     tlcf->serves = 0;
      */
 
     tlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_track_loc_conf_t));
@@ -530,6 +547,7 @@ ngx_http_track_create_loc_conf(ngx_conf_t *cf)
     tlcf->max_events = NGX_CONF_UNSET;
     tlcf->max_event_size = NGX_CONF_UNSET_SIZE;
     tlcf->key = NGX_CONF_UNSET_UINT;
+    tlcf->cors = NGX_CONF_UNSET_PTR;
     tlcf->ip = NGX_CONF_UNSET_UINT;
     tlcf->honor = NGX_CONF_UNSET;
 
@@ -561,6 +579,7 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->max_event_size, prev->max_event_size,
                               64 * 1024);
     ngx_conf_merge_uint_value(conf->key, prev->key, NGX_HTTP_TRACK_KEY_OFF);
+    ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
     ngx_conf_merge_uint_value(conf->ip, prev->ip, NGX_HTTP_TRACK_IP_FULL);
     ngx_conf_merge_value(conf->honor, prev->honor, 0);
 
@@ -572,6 +591,10 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_track_module);
+
+    if (ngx_http_track_site_add(cf, tmcf, prev, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     tmcf->enabled = 1;
     tmcf->max_ack_timeout = ngx_max(tmcf->max_ack_timeout, conf->ack_timeout);
@@ -660,6 +683,8 @@ ngx_http_track_postconfiguration(ngx_conf_t *cf)
     {
         return NGX_ERROR;
     }
+
+    ngx_http_track_cors_init();
 
     if (ngx_http_track_kafka_check(tmcf, error) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s", error);

@@ -64,7 +64,7 @@ typedef struct {
     ngx_str_t                    brokers;
     ngx_array_t                  properties;    /* ngx_keyval_t */
     ngx_array_t                  topics;        /* ngx_str_t, distinct */
-    ngx_array_t                  places;        /* see _access.c */
+    ngx_array_t                  sites;         /* see _access.c */
     ngx_msec_t                   max_ack_timeout;   /* of all locations */
     size_t                       max_events;        /* likewise */
     ngx_uint_t                   ledger_topic;  /* in topics */
@@ -160,6 +160,7 @@ struct ngx_http_track_worker_s {
     ngx_http_track_kafka_t      *kafka;
     ngx_http_track_ledger_t     *ledger;
     ngx_http_track_live_t       *live;          /* NULL: no track_live */
+    trk_buf_t                    verdict;       /* for the live ring */
     ngx_http_track_spool_t      *spool;         /* NULL: track_spool off */
     ngx_queue_t                  settled;       /* waits with all reports */
     ngx_http_track_inflate_t    *inflate;       /* NULL: no gzip so far */
@@ -211,10 +212,10 @@ struct ngx_http_track_ctx_s {
 
 /* an answer: status and JSON (in the request's pool; empty: no body) */
 
-typedef struct {
+struct ngx_http_track_answer_s {
     ngx_uint_t                   status;
     ngx_str_t                    body;
-} ngx_http_track_answer_t;
+};
 
 
 /* a repeating error: one line a second, with the number of those left out */
@@ -263,6 +264,11 @@ ngx_connection_t *ngx_http_track_watch(int fd, ngx_event_handler_pt handler,
 /* ngx_http_track_handler.c */
 
 ngx_int_t ngx_http_track_handler(ngx_http_request_t *r);
+
+/* Judges the text of a body, delivers what is accepted, and answers.  What
+ * finalizes r, or NGX_DONE: r is parked. */
+ngx_int_t ngx_http_track_judge(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, trk_str_t text);
 
 
 /* ngx_http_track_ctx.c */

@@ -9,7 +9,8 @@
 #define _NGX_HTTP_TRACK_ACCESS_H_INCLUDED_
 
 
-typedef struct ngx_http_track_ctx_s  ngx_http_track_ctx_t;
+typedef struct ngx_http_track_answer_s  ngx_http_track_answer_t;
+typedef struct ngx_http_track_ctx_s     ngx_http_track_ctx_t;
 
 
 /* Request headers that mean something here; data NULL: not sent.  One that
@@ -35,18 +36,29 @@ ngx_http_track_loc_conf_t *ngx_http_track_location(ngx_http_request_t *r);
  * ours, or no memory. */
 ngx_http_track_ctx_t *ngx_http_track_known(ngx_http_request_t *r);
 
-/* Whether the sender may send: origin, write key, the source's own origins.
- * Before the body is read; ctx then has source and key. */
-trk_error_code_t ngx_http_track_access(ngx_http_request_t *r,
-    ngx_http_track_ctx_t *ctx);
+void ngx_http_track_headers(ngx_http_request_t *r,
+    ngx_http_track_headers_t *headers);
 
-/* Looks the write key up, if there is one; ctx->source is then set. */
+/* The beginning of every request for events: counts it, answers OPTIONS and
+ * other methods than those given, and who may not send: by origin, write key,
+ * the source's own origins.  `allow` is a literal.  NGX_DECLINED: go on;
+ * others finalize r. */
+ngx_int_t ngx_http_track_enter(ngx_http_request_t *r, ngx_uint_t methods,
+    char *allow, ngx_http_track_ctx_t **ctx);
+
+/* Looks the write key up; ctx->source is then set.  *source: NULL, if none was
+ * sent and none is needed; else good until the event loop is entered
+ * again. */
 trk_error_code_t ngx_http_track_key(ngx_http_request_t *r,
-    ngx_http_track_ctx_t *ctx);
+    ngx_http_track_ctx_t *ctx, const trk_image_source_t **source);
 
-/* Remembers a location that takes events; at configuration time. */
-ngx_int_t ngx_http_track_place_add(ngx_conf_t *cf,
-    ngx_http_track_main_conf_t *tmcf, ngx_http_track_loc_conf_t *tlcf);
+/* Configuration time: the locations that take events, each remembered when
+ * it is merged. */
+ngx_int_t ngx_http_track_sites_init(ngx_conf_t *cf,
+    ngx_http_track_main_conf_t *tmcf);
+ngx_int_t ngx_http_track_site_add(ngx_conf_t *cf,
+    ngx_http_track_main_conf_t *tmcf, ngx_http_track_loc_conf_t *prev,
+    ngx_http_track_loc_conf_t *conf);
 
 
 /* ngx_http_track_cors.c */
@@ -54,9 +66,11 @@ ngx_int_t ngx_http_track_place_add(ngx_conf_t *cf,
 /* track_cors */
 char *ngx_http_track_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-ngx_int_t ngx_http_track_cors_init(ngx_conf_t *cf);
+/* Puts the header filter into nginx's chain. */
+void ngx_http_track_cors_init(void);
 
-/* Whether track_cors lets r in; also told by ctx->headers.allowed. */
+/* Whether track_cors lets r in, its headers being read; kept in
+ * ctx->headers.allowed. */
 ngx_uint_t ngx_http_track_cors_allowed(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
 
@@ -81,6 +95,10 @@ ngx_log_t *ngx_http_track_log(ngx_http_request_t *r);
 
 /* track_pixel */
 char *ngx_http_track_pixel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Turns the answer to a pixel whose event is safe into the image. */
+void ngx_http_track_pixel_answer(ngx_http_track_answer_t *answer,
+    ngx_str_t *type);
 
 
 /* ngx_http_track_variable.c */

@@ -31,8 +31,10 @@ ngx_http_track_event_records(ngx_http_request_t *r,
     ngx_time_t                *tp;
     trk_event_t               *event;
     trk_origin_t               origin;
+    ngx_http_track_ctx_t      *ctx;
     ngx_http_track_message_t  *message;
 
+    ctx = ngx_http_track_ctx(r);
     out = &wk->records;
     trk_buf_reset(out, NGX_HTTP_TRACK_RECORDS_KEEP);
     out->max = wk->max_records;
@@ -41,7 +43,9 @@ ngx_http_track_event_records(ngx_http_request_t *r,
 
     ngx_memzero(&origin, sizeof(trk_origin_t));
     origin.received_at = (int64_t) tp->sec * 1000 + tp->msec;
-    origin.ip = ngx_http_track_str(r->connection->addr_text);
+    origin.ip = ngx_http_track_str(ctx->ip);
+    origin.source = ngx_http_track_str(ctx->source);
+    origin.no_ids = ctx->signals;
     origin.schema_version = trk_str_of(wk->version, wk->version_len);
     origin.edge = trk_str_of(wk->edge, NGX_HTTP_TRACK_EDGE_LEN);
 

@@ -16,7 +16,7 @@ static trk_error_code_t ngx_http_track_check_headers(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
 static size_t ngx_http_track_max_body(ngx_http_track_loc_conf_t *tlcf);
 static void ngx_http_track_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_track_judge(ngx_http_request_t *r,
+static ngx_int_t ngx_http_track_take(ngx_http_request_t *r,
     ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf);
 static ngx_int_t ngx_http_track_verdict(ngx_http_request_t *r,
     ngx_http_track_worker_t *wk, ngx_http_track_answer_t *answer);
@@ -32,21 +32,10 @@ ngx_http_track_handler(ngx_http_request_t *r)
     trk_error_code_t       code;
     ngx_http_track_ctx_t  *ctx;
 
-    if (r != r->main) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "track: a subrequest has no body of its own");
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    rc = ngx_http_track_enter(r, NGX_HTTP_POST, "POST, OPTIONS", &ctx);
 
-    ngx_http_track_count(ngx_http_track_worker, requests, 1);
-
-    if (r->method != NGX_HTTP_POST) {
-        return ngx_http_track_not_allowed(r, "POST");
-    }
-
-    ctx = ngx_http_track_ctx_make(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     code = ngx_http_track_check_headers(r, ctx);
@@ -110,7 +99,7 @@ ngx_http_track_body_handler(ngx_http_request_t *r)
     wk = ngx_http_track_worker;
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
 
-    rc = ngx_http_track_judge(r, wk, tlcf);
+    rc = ngx_http_track_take(r, wk, tlcf);
 
     trk_request_trim(&wk->request);
 
@@ -121,25 +110,38 @@ ngx_http_track_body_handler(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
+ngx_http_track_take(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     ngx_http_track_loc_conf_t *tlcf)
 {
-    ngx_int_t                 rc;
-    trk_limits_t              limits;
-    const trk_image_t        *image;
-    ngx_http_track_ctx_t     *ctx;
-    ngx_http_track_body_t     body;
-    ngx_http_track_answer_t   answer;
+    ngx_int_t              rc;
+    ngx_http_track_body_t  body;
 
-    ctx = ngx_http_track_ctx(r);
-    rc = ngx_http_track_body(r, ctx, ngx_http_track_max_body(tlcf), &body);
+    rc = ngx_http_track_body(r, ngx_http_track_ctx(r),
+                             ngx_http_track_max_body(tlcf), &body);
 
-    if (rc != NGX_OK) {
-        return rc == NGX_DECLINED
-               ? ngx_http_track_refuse(r, body.code, SIZE_MAX)
-               : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (rc == NGX_OK) {
+        return ngx_http_track_judge(r, wk, body.text);
     }
 
+    return rc == NGX_DECLINED
+           ? ngx_http_track_refuse(r, body.code, SIZE_MAX)
+           : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
+    trk_str_t text)
+{
+    ngx_int_t                   rc;
+    trk_limits_t                limits;
+    const trk_image_t          *image;
+    ngx_http_track_ctx_t       *ctx;
+    ngx_http_track_answer_t     answer;
+    ngx_http_track_loc_conf_t  *tlcf;
+
+    ctx = ngx_http_track_ctx(r);
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
     image = ngx_http_track_schema(wk);
 
     if (image == NULL) {
@@ -148,10 +150,17 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
 
     limits.max_events = (size_t) tlcf->max_events;
     limits.max_event_size = tlcf->max_event_size;
-    limits.source = NULL;
+    limits.source = ctx->has_key ? trk_image_key(image, ctx->key) : NULL;
 
-    rc = trk_request_judge(&wk->request, image, &limits, ctx->type,
-                           body.text.p, body.text.n);
+    if (ctx->has_key && limits.source == NULL) {
+
+        /* revoked while the body came */
+
+        return ngx_http_track_refuse(r, TRK_ERR_UNKNOWN_KEY, SIZE_MAX);
+    }
+
+    rc = trk_request_judge(&wk->request, image, &limits, ctx->type, text.p,
+                           text.n);
 
     if (rc == TRK_INVALID) {
         return ngx_http_track_refuse(r, wk->request.error,
@@ -161,6 +170,9 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     if (rc != TRK_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ctx->events = wk->request.nevents;
+    ctx->rejected = wk->request.nrejected;
 
     ngx_http_track_count_events(wk, image);
 

@@ -17,9 +17,18 @@ static void ngx_http_track_response_count(ngx_uint_t status);
 ngx_int_t
 ngx_http_track_send(ngx_http_request_t *r, ngx_http_track_answer_t *answer)
 {
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    ngx_int_t              rc;
+    ngx_buf_t             *b;
+    ngx_str_t              type;
+    ngx_chain_t            out;
+    ngx_http_track_ctx_t  *ctx;
+
+    ctx = ngx_http_track_ctx(r);
+    ngx_str_set(&type, "application/json");
+
+    if (ctx && ctx->pixel && answer->status < NGX_HTTP_SPECIAL_RESPONSE) {
+        ngx_http_track_pixel_answer(answer, &type);
+    }
 
     /* does nothing if the body was read */
 
@@ -53,7 +62,7 @@ ngx_http_track_send(ngx_http_request_t *r, ngx_http_track_answer_t *answer)
         return ngx_http_send_header(r);
     }
 
-    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type = type;
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
     r->headers_out.content_length_n = answer->body.len;
@@ -86,14 +95,20 @@ ngx_int_t
 ngx_http_track_refuse(ngx_http_request_t *r, trk_error_code_t code,
     size_t offset)
 {
+    ngx_http_track_ctx_t     *ctx;
     ngx_http_track_answer_t   answer;
     ngx_http_track_worker_t  *wk;
 
     wk = ngx_http_track_worker;
+    ctx = ngx_http_track_ctx(r);
+
+    if (ctx) {
+        ctx->error = code;
+    }
 
     ngx_http_track_count(wk, errors[code], 1);
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+    ngx_log_error(NGX_LOG_INFO, ngx_http_track_log(r), 0,
                   "track: request refused: %s", trk_error_name(code));
 
     answer.status = trk_error_status(code);

@@ -1,0 +1,434 @@
+
+/*
+ * Who sends: what a request's headers say of that, the write key and its
+ * source.  Runs before the body is read, in the content phase, or earlier
+ * when a variable asks.
+ *
+ * A browser's key is public: it tells sources apart and bounds them, and
+ * proves nothing.  No line of ours ever shows one.
+ */
+
+
+#include "ngx_http_track.h"
+#include "trk_origin.h"
+#include "trk_sha256.h"
+
+
+/* a location that takes events, for requests that nginx has taken elsewhere */
+
+typedef struct {
+    ngx_str_t                    name;
+    void                        *server;        /* configuration of core */
+    ngx_http_track_loc_conf_t   *conf;
+} ngx_http_track_site_t;
+
+
+static ngx_int_t ngx_http_track_read(ngx_http_request_t *r,
+    ngx_http_track_ctx_t *ctx);
+static void ngx_http_track_header_read(ngx_table_elt_t *h,
+    ngx_http_track_headers_t *headers);
+static trk_error_code_t ngx_http_track_access(ngx_http_request_t *r,
+    ngx_http_track_ctx_t *ctx);
+static ngx_uint_t ngx_http_track_key_sent(ngx_http_request_t *r,
+    ngx_http_track_ctx_t *ctx, ngx_str_t *key);
+static ngx_uint_t ngx_http_track_source_allows(ngx_http_track_ctx_t *ctx,
+    const trk_image_t *image, const trk_image_source_t *source);
+
+
+ngx_int_t
+ngx_http_track_sites_init(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf)
+{
+    return ngx_array_init(&tmcf->sites, cf->pool, 2,
+                          sizeof(ngx_http_track_site_t));
+}
+
+
+ngx_int_t
+ngx_http_track_site_add(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf,
+    ngx_http_track_loc_conf_t *prev, ngx_http_track_loc_conf_t *conf)
+{
+    ngx_http_track_site_t    *site;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname) {
+
+        /* "if" or "limit_except" */
+
+        conf->serves = prev->serves;
+        conf->pixel = prev->pixel;
+        return NGX_OK;
+    }
+
+    if (!conf->enabled) {
+        return NGX_OK;
+    }
+
+    conf->serves = 1;
+
+#if (NGX_PCRE)
+    if (clcf->regex) {
+        return NGX_OK;
+    }
+#endif
+
+    site = ngx_array_push(&tmcf->sites);
+    if (site == NULL) {
+        return NGX_ERROR;
+    }
+
+    site->name = clcf->name;
+    site->server = ngx_http_conf_get_module_srv_conf(cf,
+                                                      ngx_http_core_module);
+    site->conf = conf;
+
+    return NGX_OK;
+}
+
+
+ngx_http_track_loc_conf_t *
+ngx_http_track_location(ngx_http_request_t *r)
+{
+    void                        *server;
+    size_t                       n;
+    u_char                      *p;
+    ngx_uint_t                   i;
+    ngx_http_track_ctx_t        *ctx;
+    ngx_http_track_site_t      *site;
+    ngx_http_track_loc_conf_t   *tlcf;
+    ngx_http_track_main_conf_t  *tmcf;
+
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
+
+    if (tlcf->serves) {
+        return tlcf;
+    }
+
+    if (!r->internal) {
+        return NULL;
+    }
+
+    ctx = ngx_http_track_ctx(r);
+
+    if (ctx && ctx->conf) {
+        return ctx->conf;
+    }
+
+    /* what was refused before any module saw it: by the path it came with */
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_track_module);
+    server = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    site = tmcf->sites.elts;
+
+    p = r->unparsed_uri.len ? ngx_strlchr(r->unparsed_uri.data,
+                                          r->unparsed_uri.data
+                                          + r->unparsed_uri.len, '?')
+                            : NULL;
+    n = p ? (size_t) (p - r->unparsed_uri.data) : r->unparsed_uri.len;
+
+    for (i = 0; i < tmcf->sites.nelts; i++) {
+        if (site[i].server == server && site[i].name.len == n
+            && ngx_memcmp(site[i].name.data, r->unparsed_uri.data, n) == 0)
+        {
+            return site[i].conf;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_track_ctx_t *
+ngx_http_track_known(ngx_http_request_t *r)
+{
+    ngx_http_track_ctx_t       *ctx;
+    ngx_http_track_loc_conf_t  *tlcf;
+
+    tlcf = ngx_http_track_location(r);
+    if (tlcf == NULL) {
+        return NULL;
+    }
+
+    ctx = ngx_http_track_ctx_make(r);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    if (ctx->conf != tlcf) {
+
+        /* an "if" may have changed it since */
+
+        ctx->conf = tlcf;
+        ctx->read = 0;
+    }
+
+    if (!ctx->read && ngx_http_track_read(r, ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_track_read(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
+{
+    ngx_http_track_headers(r, &ctx->headers);
+
+    ctx->headers.allowed = ngx_http_track_cors_allowed(r, ctx);
+    ctx->signals = ctx->conf->honor && ctx->headers.signals;
+
+    /* arguments may be a key, or a pixel's identifiers */
+
+    ctx->quiet = ctx->conf->ip != NGX_HTTP_TRACK_IP_FULL || ctx->signals
+                 || r->args.len;
+    ctx->read = 1;
+
+    return ngx_http_track_ip(r, ctx->conf, ctx->signals, &ctx->ip);
+}
+
+
+void
+ngx_http_track_headers(ngx_http_request_t *r,
+    ngx_http_track_headers_t *headers)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    ngx_memzero(headers, sizeof(ngx_http_track_headers_t));
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        ngx_http_track_header_read(&h[i], headers);
+    }
+}
+
+
+static void
+ngx_http_track_header_read(ngx_table_elt_t *h,
+    ngx_http_track_headers_t *headers)
+{
+    ngx_str_t  *value;
+
+#define ngx_http_track_is(name)                                               \
+    (ngx_strncasecmp(h->key.data, (u_char *) name, sizeof(name) - 1) == 0)
+
+    switch (h->key.len) {
+
+    case sizeof("DNT") - 1:
+        headers->signals |= ngx_http_track_is("DNT") && h->value.len == 1
+                            && h->value.data[0] == '1';
+        return;
+
+    case sizeof("Sec-GPC") - 1:
+        headers->signals |= ngx_http_track_is("Sec-GPC") && h->value.len == 1
+                            && h->value.data[0] == '1';
+        return;
+
+    case sizeof("Origin") - 1:
+        value = ngx_http_track_is("Origin") ? &headers->origin : NULL;
+        break;
+
+    case sizeof("X-Track-Key") - 1:
+        value = ngx_http_track_is("X-Track-Key") ? &headers->key : NULL;
+        break;
+
+    case sizeof("Access-Control-Request-Method") - 1:
+        value = ngx_http_track_is("Access-Control-Request-Method")
+                ? &headers->method : NULL;
+        break;
+
+    default:
+        return;
+    }
+
+#undef ngx_http_track_is
+
+    if (value == NULL) {
+        return;
+    }
+
+    if (value->data) {
+        ngx_str_set(value, "?");
+        return;
+    }
+
+    *value = h->value;
+}
+
+
+ngx_int_t
+ngx_http_track_enter(ngx_http_request_t *r, ngx_uint_t methods, char *allow,
+    ngx_http_track_ctx_t **ctx)
+{
+    trk_error_code_t  code;
+
+    if (r != r->main) {
+        ngx_log_error(NGX_LOG_ERR, ngx_http_track_log(r), 0,
+                      "track: a subrequest has no body of its own");
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_track_count(ngx_http_track_worker, requests, 1);
+
+    *ctx = ngx_http_track_known(r);
+
+    if (*ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->method == NGX_HTTP_OPTIONS) {
+        return ngx_http_track_options(r, *ctx);
+    }
+
+    if (!(r->method & methods)) {
+        return ngx_http_track_not_allowed(r, allow);
+    }
+
+    code = ngx_http_track_access(r, *ctx);
+
+    return code == TRK_ERR_NONE ? NGX_DECLINED
+                                : ngx_http_track_refuse(r, code, SIZE_MAX);
+}
+
+
+static trk_error_code_t
+ngx_http_track_access(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
+{
+    trk_error_code_t           code;
+    const trk_image_source_t  *source;
+
+    if (!ctx->headers.allowed) {
+        return TRK_ERR_ORIGIN_NOT_ALLOWED;
+    }
+
+    code = ngx_http_track_key(r, ctx, &source);
+
+    if (code != TRK_ERR_NONE || source == NULL) {
+        return code;
+    }
+
+    return ngx_http_track_source_allows(ctx,
+                                ngx_http_track_schema(ngx_http_track_worker),
+                                source)
+           ? TRK_ERR_NONE : TRK_ERR_ORIGIN_NOT_ALLOWED;
+}
+
+
+trk_error_code_t
+ngx_http_track_key(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
+    const trk_image_source_t **source)
+{
+    trk_str_t           name;
+    ngx_str_t           key;
+    const trk_image_t  *image;
+
+    *source = NULL;
+
+    if (ctx->conf->key == NGX_HTTP_TRACK_KEY_OFF) {
+        return TRK_ERR_NONE;
+    }
+
+    if (!ngx_http_track_key_sent(r, ctx, &key)) {
+        return ctx->conf->key == NGX_HTTP_TRACK_KEY_REQUIRED
+               ? TRK_ERR_MISSING_KEY : TRK_ERR_NONE;
+    }
+
+    image = ngx_http_track_schema(ngx_http_track_worker);
+
+    if (image == NULL) {
+        return TRK_ERR_NO_SCHEMA;
+    }
+
+    if (!ctx->has_key) {
+        trk_sha256(ngx_http_track_str(key), ctx->key);
+    }
+
+    *source = trk_image_key(image, ctx->key);
+
+    if (*source == NULL) {
+        ctx->has_key = 0;
+        return TRK_ERR_UNKNOWN_KEY;
+    }
+
+    if (ctx->has_key) {
+        return TRK_ERR_NONE;
+    }
+
+    name = trk_image_source_name(image, *source);
+
+    ctx->source.data = ngx_pnalloc(r->pool, name.n);
+    if (ctx->source.data == NULL) {
+        return TRK_ERR_UNAVAILABLE;
+    }
+
+    ngx_memcpy(ctx->source.data, name.p, name.n);
+    ctx->source.len = name.n;
+    ctx->has_key = 1;
+
+    return TRK_ERR_NONE;
+}
+
+
+/* The header, or where beacons must put it: the argument "key".  Keys are
+ * made of characters that no client encodes. */
+
+static ngx_uint_t
+ngx_http_track_key_sent(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
+    ngx_str_t *key)
+{
+    *key = ctx->headers.key;
+
+    if (key->len) {
+        return 1;
+    }
+
+    return ngx_http_arg(r, (u_char *) "key", 3, key) == NGX_OK && key->len;
+}
+
+
+/* The page's own host is no exception here: several sites may share this
+ * server, each with a source of its own. */
+
+static ngx_uint_t
+ngx_http_track_source_allows(ngx_http_track_ctx_t *ctx,
+    const trk_image_t *image, const trk_image_source_t *source)
+{
+    uint32_t           i;
+    trk_origin_text_t  origin;
+
+    if (source->norigins == 0 || ctx->headers.origin.data == NULL) {
+        return 1;
+    }
+
+    if (trk_origin_read(&origin, ngx_http_track_str(ctx->headers.origin))
+        != TRK_OK)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < source->norigins; i++) {
+        if (trk_origin_match(trk_origin_str(&origin),
+                             trk_image_source_origin(image, source, i)))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
