@@ -106,3 +106,28 @@ trk_hex(char *dst, const uint8_t *p, size_t n)
         dst[2 * i + 1] = trk_hex_digits[p[i] & 15];
     }
 }
+
+
+int
+trk_unhex(uint8_t *dst, trk_str_t hex)
+{
+    int     high, low;
+    size_t  i;
+
+    if (hex.n % 2 != 0) {
+        return TRK_INVALID;
+    }
+
+    for (i = 0; i < hex.n; i += 2) {
+        high = trk_hex_digit(hex.p[i]);
+        low = trk_hex_digit(hex.p[i + 1]);
+
+        if (high == -1 || low == -1) {
+            return TRK_INVALID;
+        }
+
+        dst[i / 2] = (uint8_t) (high << 4 | low);
+    }
+
+    return TRK_OK;
+}

@@ -33,5 +33,9 @@ int trk_hex_digit(uint8_t c);
 /* Writes 2 * n lower-case hex digits, no NUL. */
 void trk_hex(char *dst, const uint8_t *p, size_t n);
 
+/* The bytes of hex digits of either case: hex.n / 2 of them.  TRK_INVALID:
+ * others are among them, or their number is odd. */
+TRK_MUSTCHECK int trk_unhex(uint8_t *dst, trk_str_t hex);
+
 
 #endif /* TRK_ID_H */

@@ -37,6 +37,7 @@ typedef enum {
 #define TRK_FIELD_NAME_MAX  63      /* bytes of a field's name */
 #define TRK_SOURCE_NAME_MAX 128     /* bytes of a source's name */
 
+#define TRK_SCHEMA_ERROR_MAX    512 /* bytes of a sentence, with its NUL */
 #define TRK_SCHEMA_VERSION_MAX  29  /* "3f2a9c01-18446744073709551615" */
 
 
@@ -98,7 +99,8 @@ typedef struct {
     size_t                ntokens;
     size_t                tokens_cap;
     trk_schema_chunk_t   *chunks;   /* where the names live */
-    char                  error[512];   /* after TRK_INVALID: a sentence */
+    char                  error[TRK_SCHEMA_ERROR_MAX];
+                                    /* after TRK_INVALID: a sentence */
 } trk_schema_t;
 
 
