@@ -105,6 +105,13 @@ static ngx_command_t  ngx_http_track_commands[] = {
       0,
       NULL },
 
+    { ngx_string("track_live"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_track_live,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("track_postgres"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_track_postgres,
@@ -481,6 +488,7 @@ ngx_http_track_create_main_conf(ngx_conf_t *cf)
      *     tmcf->max_events = 0;
      *     tmcf->enabled = 0;
      *     tmcf->status = 0;
+     *     tmcf->live = 0;
      *     tmcf->zone = NULL;
      */
 
@@ -659,10 +667,10 @@ ngx_http_track_postconfiguration(ngx_conf_t *cf)
     tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_track_module);
 
     if (!tmcf->enabled) {
-        if (tmcf->status) {
+        if (tmcf->status || tmcf->live) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"track_status\" without any \"track\" has "
-                          "nothing to show");
+                          "\"%s\" without any \"track\" has nothing to show",
+                          tmcf->status ? "track_status" : "track_live");
             return NGX_ERROR;
         }
 

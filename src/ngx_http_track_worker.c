@@ -65,6 +65,10 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
 
     ngx_http_track_worker = wk;
 
+    if (ngx_http_track_live_init(wk) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_track_schema_init(wk);
 
     if (ngx_http_track_kafka_init(wk) != NGX_OK) {
@@ -102,6 +106,7 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     ngx_http_track_schema_exit(wk);
     ngx_http_track_slot_leave(wk);
     ngx_http_track_count_exit(wk);
+    ngx_http_track_live_exit(wk);
 
     trk_request_free(&wk->request);
     ngx_http_track_inflate_exit(wk);

@@ -25,12 +25,12 @@
 #define NGX_HTTP_TRACK_SLOTS        1024
 #define NGX_HTTP_TRACK_STRIPES      16
 #define NGX_HTTP_TRACK_SERIES       1000
-#define NGX_HTTP_TRACK_BOOK_SIZE    16384   /* of a book of the ledger */
+#define NGX_HTTP_TRACK_BOOK_SIZE    82112   /* see _ledger.h */
 #define NGX_HTTP_TRACK_BOOKS_MIN    16
 #define NGX_HTTP_TRACK_BOOKS_MAX    1024
 #define NGX_HTTP_TRACK_RING_MIN     16
 #define NGX_HTTP_TRACK_RING_MAX     1000
-#define NGX_HTTP_TRACK_RING_TEXT    4072
+#define NGX_HTTP_TRACK_RING_TEXT    4080
 
 
 /*
@@ -110,6 +110,8 @@
       "Ranges of the ledger that were merged for want of room")               \
     X(ledger_full, "ledger_full", "",                                         \
       "Requests refused because too many events were open")                   \
+    X(ledger_unbooked, "ledger_unbooked", "",                                 \
+      "Workers that found no room for their book")                            \
     X(live_listeners, "live_listeners_accepted", "",                          \
       "Listeners of track_live that were let in")                             \
     X(live_refused, "live_refused", "",                                       \
@@ -186,11 +188,8 @@ typedef struct {
 
 typedef struct {
     ngx_atomic_t                 number;        /* from 1; 0: being written */
-    uint32_t                     checksum;      /* of what follows, and of
-                                                   the number */
-    uint32_t                     verdict;       /* ngx_http_track_verdict_e */
-    uint32_t                     size;          /* of the record */
-    uint32_t                     len;           /* of what is here of it */
+    uint32_t                     checksum;      /* of number, len and text */
+    uint32_t                     len;           /* of text */
     u_char                       text[NGX_HTTP_TRACK_RING_TEXT];
 } ngx_http_track_ring_t;
 
