@@ -8,8 +8,14 @@
   - so an event_id is in events as often as in the log;
   - each row holds what its record says, column by column.
 
-The loader is given --wait seconds to catch up with the log first.  What is
-wrong is printed, at most 20 lines a kind; exit status 1 then.
+With --ledger, the topic of that name, also:
+
+  - the ledger's equation holds, see ledger.py;
+  - every event_id that was named as rejected is in the topic for those.
+
+The loader is given --wait seconds to catch up with the log first, and the
+ledger as many.  What is wrong is printed, at most 20 lines a kind; exit
+status 1 then.
 """
 
 from __future__ import annotations
@@ -25,27 +31,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import kafkalog
+import ledger
 import rows
 from events import FIELDS
+from findings import Findings
 
-SHOWN = 20
 Place = tuple[int, int]
-
-
-class Findings:
-    """What is wrong, by kind."""
-
-    def __init__(self) -> None:
-        self.lines: dict[str, list[str]] = collections.defaultdict(list)
-
-    def add(self, kind: str, line: str) -> None:
-        self.lines[kind].append(line)
-
-    def print(self) -> None:
-        for kind, lines in self.lines.items():
-            print(f"{kind}: {len(lines)}")
-            for line in lines[:SHOWN]:
-                print(f"    {line[:600]}")
 
 
 def read_load(paths: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -94,6 +85,17 @@ def check_log(log: list[kafkalog.Record], known: dict[str, dict[str, str]],
             findings.add("acknowledged, but not in Kafka", event_id)
         if entry["verdict"] == "rejected" and event_id in present:
             findings.add("rejected, but in Kafka", event_id)
+
+
+def check_kept(args: argparse.Namespace, known: dict[str, dict[str, str]],
+               findings: Findings) -> None:
+    kept = {record_id(record) for record in kafkalog.read_topic(
+        args.kafka, args.rejected)}
+    for event_id, entry in known.items():
+        if entry["verdict"] == "rejected" and event_id not in kept:
+            findings.add("rejected, but not kept", event_id)
+        if entry["verdict"] == "acked" and event_id in kept:
+            findings.add("accepted, but among the rejected", event_id)
 
 
 def check_record(record: kafkalog.Record, entry: dict[str, str],
@@ -194,12 +196,14 @@ def check_rows(args: argparse.Namespace, log: list[kafkalog.Record],
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("load", nargs="*", help="files that load.py wrote")
-    parser.add_argument("--kafka", required=True, help="brokers")
+    ledger.add_arguments(parser)
+    parser.add_argument("--ledger", help="topic; without it that is not"
+                        " checked")
+    parser.add_argument("--rejected", default="tracking_events_rejected")
     parser.add_argument("--clickhouse", help="URL; without it only the log is"
                         " compared")
     parser.add_argument("--topic", default="tracking_events")
     parser.add_argument("--dead", default="tracking_events_dead")
-    parser.add_argument("--wait", type=float, default=60, help="seconds")
     return parser.parse_args()
 
 
@@ -207,10 +211,16 @@ def main() -> int:
     args = parse_args()
     findings = Findings()
     known = read_load(args.load)
+    summary: dict[str, Any] = {}
+    if args.ledger:     # first: it waits until spools are drained
+        summary["ledger"] = ledger.check_until(args, findings)
+        check_kept(args, known, findings)
+
     log = kafkalog.read_topic(args.kafka, args.topic)
     check_log(log, known, findings)
-    summary: dict[str, Any] = {"log": len(log), "verdicts": collections.Counter(
-        entry["verdict"] for entry in known.values())}
+    summary["log"] = len(log)
+    summary["verdicts"] = collections.Counter(
+        entry["verdict"] for entry in known.values())
 
     if args.clickhouse:
         wait_for_loader(args, {record.place for record in log})

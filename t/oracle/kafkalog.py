@@ -16,6 +16,7 @@ class Record:
     partition: int
     offset: int
     time_ms: int
+    key: bytes
     value: bytes
     headers: str        # as kcat prints them: name=value,name=value
 
@@ -45,6 +46,7 @@ def parse(text: bytes) -> list[Record]:
         start = end + 1 + max(key, 0)
         stop = start + max(size, 0)
         at = text.index(b"\n", stop + 1) + 1
-        records.append(Record(partition, offset, time_ms, text[start:stop],
+        records.append(Record(partition, offset, time_ms,
+                              text[end + 1:start], text[start:stop],
                               text[stop + 1:at - 1].decode(errors="replace")))
     return records
