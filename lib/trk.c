@@ -4,6 +4,7 @@
 
 #include "trk.h"
 #include "trk_utf8.h"
+#include "trk_word.h"
 
 #include <stdlib.h>
 
@@ -60,13 +61,9 @@ trk_buf_reset(trk_buf_t *b, size_t keep)
 
 
 uint8_t *
-trk_buf_reserve(trk_buf_t *b, size_t n)
+trk_buf_reserve_more(trk_buf_t *b, size_t n)
 {
-    if (b->failed) {
-        return NULL;
-    }
-
-    if (n > b->cap - b->n && trk_buf_grow(b, n) != TRK_OK) {
+    if (b->failed || trk_buf_grow(b, n) != TRK_OK) {
         return NULL;
     }
 
@@ -111,7 +108,7 @@ trk_buf_grow(trk_buf_t *b, size_t n)
 
 
 void
-trk_buf_add(trk_buf_t *b, const void *p, size_t n)
+trk_buf_add_more(trk_buf_t *b, const void *p, size_t n)
 {
     uint8_t  *dst;
 
@@ -121,13 +118,6 @@ trk_buf_add(trk_buf_t *b, const void *p, size_t n)
         memcpy(dst, p, n);
         b->n += n;
     }
-}
-
-
-void
-trk_buf_byte(trk_buf_t *b, uint8_t c)
-{
-    trk_buf_add(b, &c, 1);
 }
 
 
@@ -176,6 +166,11 @@ trk_buf_json_text(trk_buf_t *b, trk_str_t s)
     size_t  i, n, plain;
 
     for (i = 0, plain = 0; i < s.n; /* void */ ) {
+
+        if (s.n - i >= 8 && trk_word_special(trk_word(s.p + i)) == 0) {
+            i += 8;
+            continue;
+        }
 
         n = trk_utf8_next(s.p + i, s.n - i);
 

@@ -50,10 +50,13 @@ trk_str_of(const void *p, size_t n)
     return (trk_str_t) { p, n };
 }
 
+/* Names of one length mostly differ at once: that needs no call. */
 static inline int
 trk_str_eq(trk_str_t a, trk_str_t b)
 {
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+    return a.n == b.n
+           && (a.n == 0
+               || (a.p[0] == b.p[0] && memcmp(a.p, b.p, a.n) == 0));
 }
 
 /* Bytewise order, a prefix first: strcmp() for views. */
@@ -80,12 +83,37 @@ void trk_buf_free(trk_buf_t *b);
 /* Empties the buffer; memory beyond `keep` bytes is given back. */
 void trk_buf_reset(trk_buf_t *b, size_t keep);
 
+/* trk_buf_reserve() and trk_buf_add() where there is no room yet. */
+uint8_t *trk_buf_reserve_more(trk_buf_t *b, size_t n);
+void trk_buf_add_more(trk_buf_t *b, const void *p, size_t n);
+
 /* Room for n more bytes: a pointer to them, or NULL (b->failed says why).
  * The caller writes there and adds what it wrote to b->n. */
-uint8_t *trk_buf_reserve(trk_buf_t *b, size_t n);
+static inline uint8_t *
+trk_buf_reserve(trk_buf_t *b, size_t n)
+{
+    return n <= b->cap - b->n && !b->failed ? b->p + b->n
+                                            : trk_buf_reserve_more(b, n);
+}
 
-void trk_buf_add(trk_buf_t *b, const void *p, size_t n);
-void trk_buf_byte(trk_buf_t *b, uint8_t c);
+static inline void
+trk_buf_add(trk_buf_t *b, const void *p, size_t n)
+{
+    if (n <= b->cap - b->n && !b->failed && n > 0) {
+        memcpy(b->p + b->n, p, n);
+        b->n += n;
+        return;
+    }
+
+    trk_buf_add_more(b, p, n);
+}
+
+static inline void
+trk_buf_byte(trk_buf_t *b, uint8_t c)
+{
+    trk_buf_add(b, &c, 1);
+}
+
 void trk_buf_uint(trk_buf_t *b, uint64_t v);        /* decimal digits */
 void trk_buf_int(trk_buf_t *b, int64_t v);
 

@@ -4,21 +4,25 @@
  *
  * Recursive descent, at most TRK_JSON_MAX_DEPTH calls deep.  Work is linear
  * in the text but for the search for duplicate names, which compares pairs
- * in objects of up to TRK_JSON_SMALL members and sorts in larger ones, so
- * hostile input costs n log n, never n squared.
+ * in objects of up to TRK_JSON_SMALL members, where a bit of each does not
+ * tell them apart, and sorts in larger ones, so hostile input costs n log n,
+ * never n squared.
  */
 
 #include "trk_json.h"
 #include "trk_utf8.h"
+#include "trk_word.h"
 
 #include <stdlib.h>
 
 
-#define TRK_JSON_SMALL       16     /* members compared pair by pair */
+#define TRK_JSON_SMALL       16     /* members compared pair by pair; <= 32 */
 #define TRK_JSON_FIRST_NODES 256    /* made room for at first */
 #define TRK_JSON_KEEP_NODES  4096   /* kept by trk_json_trim(), */
 #define TRK_JSON_KEEP_NAMES  256    /* names of an object, */
 #define TRK_JSON_KEEP_BYTES  16384  /* and room to decode */
+
+#define TRK_JSON_END         (-1)   /* of the text */
 
 #define trk_json_digit(c)    ((uint8_t) ((c) - '0') <= 9)
 
@@ -36,28 +40,33 @@ static int trk_json_document(trk_json_scan_t *s);
 static int trk_json_end(trk_json_t *json);
 static int trk_json_fail(trk_json_scan_t *s, trk_error_code_t error,
     const uint8_t *at);
-static void trk_json_space(trk_json_scan_t *s);
+static int trk_json_peek(trk_json_scan_t *s);
+static int trk_json_peek_far(trk_json_scan_t *s);
 static int trk_json_grow(trk_json_t *json);
 static int trk_json_node(trk_json_scan_t *s, trk_json_type_t type,
     uint32_t *index);
+static int trk_json_leaf(trk_json_scan_t *s, trk_json_type_t type,
+    const uint8_t *end);
 static void trk_json_close(trk_json_scan_t *s, uint32_t index);
 static int trk_json_value(trk_json_scan_t *s);
 static int trk_json_literal(trk_json_scan_t *s, trk_json_type_t type,
     const char *word, size_t n);
 static int trk_json_number(trk_json_scan_t *s);
-static int trk_json_digits(trk_json_scan_t *s);
+static int trk_json_digits(trk_json_scan_t *s, const uint8_t **p);
 static int trk_json_scan_string(trk_json_scan_t *s);
+static int trk_json_scan_rest(trk_json_scan_t *s, const uint8_t *p);
 static const uint8_t *trk_json_plain(const uint8_t *p, const uint8_t *end);
-static int trk_json_escape(trk_json_scan_t *s);
+static int trk_json_escape(trk_json_scan_t *s, const uint8_t **at);
 static int trk_json_open(trk_json_scan_t *s, trk_json_type_t type,
     uint32_t *index);
 static int trk_json_array(trk_json_scan_t *s);
 static int trk_json_object(trk_json_scan_t *s);
-static int trk_json_empty(trk_json_scan_t *s, uint8_t bracket);
 static int trk_json_more(trk_json_scan_t *s, uint8_t bracket);
+static int trk_json_shut(trk_json_scan_t *s);
 static int trk_json_name(trk_json_scan_t *s, uint32_t *index);
+static uint64_t trk_json_mark(const trk_json_t *json, uint32_t name);
 static int trk_json_duplicates_small(trk_json_scan_t *s,
-    const uint32_t *names, uint32_t n);
+    const uint32_t *names, uint32_t n, uint32_t alike);
 static int trk_json_duplicates(trk_json_scan_t *s, uint32_t object,
     uint32_t n);
 static int trk_json_names(trk_json_t *json, uint32_t object);
@@ -104,8 +113,6 @@ trk_json_parse(trk_json_t *json, const uint8_t *p, size_t n)
     }
 
     s = (trk_json_scan_t) { json, p, p + n, 0 };
-
-    trk_json_space(&s);
     rc = trk_json_document(&s);
 
     return rc == TRK_OK ? trk_json_end(json) : rc;
@@ -133,9 +140,7 @@ trk_json_parse_lines(trk_json_t *json, const uint8_t *p, size_t n)
         s.end = memchr(s.p, '\n', (size_t) (end - s.p));
         s.end = s.end ? s.end : end;
 
-        trk_json_space(&s);
-
-        if (s.p < s.end) {
+        if (trk_json_peek(&s) != TRK_JSON_END) {
             rc = trk_json_document(&s);
         }
 
@@ -166,7 +171,7 @@ trk_json_begin(trk_json_t *json, const uint8_t *p, size_t n)
 }
 
 
-/* One value and the space behind it, which must be all there is. */
+/* One value and the space around it, which must be all there is. */
 
 static int
 trk_json_document(trk_json_scan_t *s)
@@ -179,9 +184,7 @@ trk_json_document(trk_json_scan_t *s)
         return rc;
     }
 
-    trk_json_space(s);
-
-    return s->p == s->end
+    return trk_json_peek(s) == TRK_JSON_END
            ? TRK_OK : trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
 }
 
@@ -213,14 +216,26 @@ trk_json_fail(trk_json_scan_t *s, trk_error_code_t error, const uint8_t *at)
 }
 
 
-static inline void
-trk_json_space(trk_json_scan_t *s)
+/* The next byte that is not white space, which s->p is moved to;
+ * TRK_JSON_END: there is none. */
+
+static inline int
+trk_json_peek(trk_json_scan_t *s)
+{
+    return s->p < s->end && *s->p > ' ' ? *s->p : trk_json_peek_far(s);
+}
+
+
+static int
+trk_json_peek_far(trk_json_scan_t *s)
 {
     while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r'
                              || *s->p == '\t'))
     {
         s->p++;
     }
+
+    return s->p < s->end ? *s->p : TRK_JSON_END;
 }
 
 
@@ -275,6 +290,31 @@ trk_json_node(trk_json_scan_t *s, trk_json_type_t type, uint32_t *index)
 }
 
 
+/* A new node from s->p to end, without nodes below it; s->p moves there. */
+
+static inline int
+trk_json_leaf(trk_json_scan_t *s, trk_json_type_t type, const uint8_t *end)
+{
+    trk_json_t  *json;
+
+    json = s->json;
+
+    if (json->nnodes == json->cap && trk_json_grow(json) != TRK_OK) {
+        return TRK_NOMEM;
+    }
+
+    json->nodes[json->nnodes] = (trk_json_node_t) {
+        .off = (uint32_t) (s->p - json->p), .len = (uint32_t) (end - s->p),
+        .next = json->nnodes + 1, .type = (uint8_t) type
+    };
+
+    json->nnodes++;
+    s->p = end;
+
+    return TRK_OK;
+}
+
+
 /* The node's text, and all nodes below it, end at s->p. */
 
 static inline void
@@ -291,11 +331,7 @@ trk_json_close(trk_json_scan_t *s, uint32_t index)
 static int
 trk_json_value(trk_json_scan_t *s)
 {
-    if (s->p == s->end) {
-        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
-    }
-
-    switch (*s->p) {
+    switch (trk_json_peek(s)) {
 
     case '"':
         return trk_json_scan_string(s);
@@ -325,177 +361,156 @@ static int
 trk_json_literal(trk_json_scan_t *s, trk_json_type_t type, const char *word,
     size_t n)
 {
-    int       rc;
-    uint32_t  index;
-
     if ((size_t) (s->end - s->p) < n || memcmp(s->p, word, n) != 0) {
         return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
     }
 
-    rc = trk_json_node(s, type, &index);
-
-    if (rc == TRK_OK) {
-        s->p += n;
-        trk_json_close(s, index);
-    }
-
-    return rc;
+    return trk_json_leaf(s, type, s->p + n);
 }
 
 
 static int
 trk_json_number(trk_json_scan_t *s)
 {
-    int       rc;
-    uint32_t  index;
+    const uint8_t  *p;
 
-    rc = trk_json_node(s, TRK_JSON_NUMBER, &index);
+    p = s->p;
 
-    if (rc != TRK_OK) {
-        return rc;
+    if (p < s->end && *p == '-') {
+        p++;
     }
 
-    if (*s->p == '-') {
-        s->p++;
-    }
+    if (p < s->end && *p == '0') {
+        p++;
 
-    if (s->p < s->end && *s->p == '0') {
-        s->p++;
-
-    } else if (trk_json_digits(s) != TRK_OK) {
+    } else if (trk_json_digits(s, &p) != TRK_OK) {
         return TRK_INVALID;
     }
 
-    if (s->p < s->end && *s->p == '.') {
-        s->p++;
+    if (p < s->end && *p == '.') {
+        p++;
 
-        if (trk_json_digits(s) != TRK_OK) {
+        if (trk_json_digits(s, &p) != TRK_OK) {
             return TRK_INVALID;
         }
     }
 
-    if (s->p < s->end && (*s->p | 0x20) == 'e') {
-        s->p++;
+    if (p < s->end && (*p | 0x20) == 'e') {
+        p++;
 
-        if (s->p < s->end && (*s->p == '+' || *s->p == '-')) {
-            s->p++;
+        if (p < s->end && (*p == '+' || *p == '-')) {
+            p++;
         }
 
-        if (trk_json_digits(s) != TRK_OK) {
+        if (trk_json_digits(s, &p) != TRK_OK) {
             return TRK_INVALID;
         }
     }
 
-    trk_json_close(s, index);
-
-    return TRK_OK;
+    return trk_json_leaf(s, TRK_JSON_NUMBER, p);
 }
 
 
-/* One digit or more. */
+/* One digit or more at *p, which is moved behind them. */
 
-static int
-trk_json_digits(trk_json_scan_t *s)
+static inline int
+trk_json_digits(trk_json_scan_t *s, const uint8_t **p)
 {
-    if (s->p == s->end || !trk_json_digit(*s->p)) {
-        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    const uint8_t  *q;
+
+    for (q = *p; q < s->end && trk_json_digit(*q); q++) { /* void */ }
+
+    if (q == *p) {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, q);
     }
 
-    do {
-        s->p++;
-    } while (s->p < s->end && trk_json_digit(*s->p));
+    *p = q;
 
     return TRK_OK;
 }
 
 
-static int
+/* Most strings have nothing but plain bytes. */
+
+static inline int
 trk_json_scan_string(trk_json_scan_t *s)
 {
-    int       rc;
-    size_t    n;
-    uint8_t   flags;
-    uint32_t  index;
+    const uint8_t  *p;
 
-    rc = trk_json_node(s, TRK_JSON_STRING, &index);
+    p = trk_json_plain(s->p + 1, s->end);
 
-    if (rc != TRK_OK) {
-        return rc;
-    }
+    return p < s->end && *p == '"' ? trk_json_leaf(s, TRK_JSON_STRING, p + 1)
+                                   : trk_json_scan_rest(s, p);
+}
 
-    flags = 0;
-    s->p++;
 
-    for ( ;; ) {
+/* The string that begins at s->p, from p on. */
 
-        s->p = trk_json_plain(s->p, s->end);
+static int
+trk_json_scan_rest(trk_json_scan_t *s, const uint8_t *p)
+{
+    size_t            n;
+    uint8_t           flags;
+    trk_json_node_t  *node;
 
-        if (s->p == s->end || *s->p < 0x20) {
-            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    for (flags = 0; /* void */ ; p = trk_json_plain(p, s->end)) {
+
+        if (p == s->end || *p < 0x20) {
+            return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, p);
         }
 
-        if (*s->p == '"') {
+        if (*p == '"') {
             break;
         }
 
-        if (*s->p == '\\') {
+        if (*p == '\\') {
             flags |= TRK_JSON_ESCAPED;
 
-            if (trk_json_escape(s) != TRK_OK) {
+            if (trk_json_escape(s, &p) != TRK_OK) {
                 return TRK_INVALID;
             }
 
             continue;
         }
 
-        n = trk_utf8_next(s->p, (size_t) (s->end - s->p));
+        n = trk_utf8_next(p, (size_t) (s->end - p));
 
         if (n == 0) {
-            return trk_json_fail(s, TRK_ERR_INVALID_UTF8, s->p);
+            return trk_json_fail(s, TRK_ERR_INVALID_UTF8, p);
         }
 
-        s->p += n;
+        p += n;
     }
 
-    s->p++;
-    trk_json_close(s, index);
-    s->json->nodes[index].flags = flags;
+    if (trk_json_leaf(s, TRK_JSON_STRING, p + 1) != TRK_OK) {
+        return TRK_NOMEM;
+    }
 
-    if ((flags & TRK_JSON_ESCAPED)
-        && s->json->nodes[index].len > s->json->escaped)
-    {
-        s->json->escaped = s->json->nodes[index].len;
+    node = &s->json->nodes[s->json->nnodes - 1];
+    node->flags = flags;
+
+    if (flags && node->len > s->json->escaped) {
+        s->json->escaped = node->len;
     }
 
     return TRK_OK;
 }
 
 
-/*
- * The first byte that is not plain: a control, a quote, a backslash, or not
- * ASCII.  Eight bytes at once: the top bit of a byte of `hit` is set when
- * the byte is one of those; a borrow can only set more bits above the first
- * true hit, and the bytewise loop after it looks again.
- */
+/* The first byte that is not plain: a control, a quote, a backslash, or not
+ * ASCII. */
 
 static inline const uint8_t *
 trk_json_plain(const uint8_t *p, const uint8_t *end)
 {
-    uint64_t  w, hit;
+    uint64_t  hit;
 
-    while (end - p >= 8) {
-        memcpy(&w, p, 8);
+    for ( /* void */ ; end - p >= 8; p += 8) {
+        hit = trk_word_special(trk_word(p));
 
-        hit = (w - 0x2020202020202020ULL)
-              | ((w ^ 0x2222222222222222ULL) - 0x0101010101010101ULL)
-              | ((w ^ 0x5C5C5C5C5C5C5C5CULL) - 0x0101010101010101ULL)
-              | w;
-
-        if (hit & 0x8080808080808080ULL) {
-            break;
+        if (hit) {
+            return p + trk_word_first(hit);
         }
-
-        p += 8;
     }
 
     while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\') {
@@ -506,40 +521,46 @@ trk_json_plain(const uint8_t *p, const uint8_t *end)
 }
 
 
+/* At the backslash *at, which is moved behind the escape. */
+
 static int
-trk_json_escape(trk_json_scan_t *s)
+trk_json_escape(trk_json_scan_t *s, const uint8_t **at)
 {
     int             i;
-    const uint8_t  *start;
+    const uint8_t  *p;
 
-    start = s->p++;
+    p = *at + 1;
 
-    if (s->p == s->end) {
-        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+    if (p == s->end) {
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, p);
     }
 
-    switch (*s->p++) {
+    switch (*p++) {
 
     case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r':
     case 't':
-        return TRK_OK;
+        break;
 
     case 'u':
-        for (i = 0; i < 4; i++, s->p++) {
+        for (i = 0; i < 4; i++, p++) {
 
-            if (s->p == s->end
-                || !(trk_json_digit(*s->p)
-                     || (uint8_t) ((*s->p | 0x20) - 'a') <= 5))
+            if (p == s->end
+                || !(trk_json_digit(*p)
+                     || (uint8_t) ((*p | 0x20) - 'a') <= 5))
             {
-                return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+                return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, p);
             }
         }
 
-        return TRK_OK;
+        break;
 
     default:
-        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, start);
+        return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, *at);
     }
+
+    *at = p;
+
+    return TRK_OK;
 }
 
 
@@ -557,7 +578,6 @@ trk_json_open(trk_json_scan_t *s, trk_json_type_t type, uint32_t *index)
     if (rc == TRK_OK) {
         s->depth++;
         s->p++;
-        trk_json_space(s);
     }
 
     return rc;
@@ -572,9 +592,11 @@ trk_json_array(trk_json_scan_t *s)
 
     rc = trk_json_open(s, TRK_JSON_ARRAY, &index);
 
-    if (rc == TRK_OK) {
-        rc = trk_json_empty(s, ']');
+    if (rc != TRK_OK) {
+        return rc;
     }
+
+    rc = trk_json_peek(s) == ']' ? trk_json_shut(s) : TRK_AGAIN;
 
     while (rc == TRK_AGAIN) {
         rc = trk_json_value(s);
@@ -597,15 +619,20 @@ trk_json_object(trk_json_scan_t *s)
 {
     int       rc;
     uint8_t   flags;
-    uint32_t  index, name, n, names[TRK_JSON_SMALL];
+    uint32_t  index, name, n, alike, names[TRK_JSON_SMALL];
+    uint64_t  seen, mark;
 
     n = 0;
+    seen = 0;
+    alike = 0;
     flags = 0;
     rc = trk_json_open(s, TRK_JSON_OBJECT, &index);
 
-    if (rc == TRK_OK) {
-        rc = trk_json_empty(s, '}');
+    if (rc != TRK_OK) {
+        return rc;
     }
+
+    rc = trk_json_peek(s) == '}' ? trk_json_shut(s) : TRK_AGAIN;
 
     while (rc == TRK_AGAIN) {
 
@@ -616,14 +643,17 @@ trk_json_object(trk_json_scan_t *s)
         }
 
         if (n < TRK_JSON_SMALL) {
+            mark = trk_json_mark(s->json, name);
+            alike |= (uint32_t) ((seen & mark) != 0) << n;
+            seen |= mark;
             names[n] = name;
         }
 
         n++;
         flags |= s->json->nodes[name].flags;
 
-        rc = trk_json_value(s);
-
+        rc = trk_json_peek(s) == '"' ? trk_json_scan_string(s)
+                                     : trk_json_value(s);
         if (rc == TRK_OK) {
             rc = trk_json_more(s, '}');
         }
@@ -639,20 +669,50 @@ trk_json_object(trk_json_scan_t *s)
         return trk_json_duplicates(s, index, n);
     }
 
-    return trk_json_duplicates_small(s, names, n);
+    return alike ? trk_json_duplicates_small(s, names, n, alike) : TRK_OK;
 }
 
 
-/* After the opening bracket.  TRK_OK: it is closed at once; TRK_AGAIN:
- * something follows. */
+/* One of 64 bits for a name: names of unlike bits are not equal. */
 
-static int
-trk_json_empty(trk_json_scan_t *s, uint8_t bracket)
+static inline uint64_t
+trk_json_mark(const trk_json_t *json, uint32_t name)
 {
-    if (s->p == s->end || *s->p != bracket) {
+    uint32_t         n;
+    const uint8_t   *p;
+
+    n = json->nodes[name].len;
+    p = json->p + json->nodes[name].off;
+
+    return 1ULL << ((n * 7 + p[1] * 31U + p[n - 2] * 13U) & 63);
+}
+
+
+/* After an element or member.  TRK_OK: the bracket is closed; TRK_AGAIN:
+ * another one follows; TRK_INVALID. */
+
+static inline int
+trk_json_more(trk_json_scan_t *s, uint8_t bracket)
+{
+    int  c;
+
+    c = trk_json_peek(s);
+
+    if (c == ',') {
+        s->p++;
         return TRK_AGAIN;
     }
 
+    return c == bracket ? trk_json_shut(s)
+                        : trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
+}
+
+
+/* At a closing bracket. */
+
+static inline int
+trk_json_shut(trk_json_scan_t *s)
+{
     s->p++;
     s->depth--;
 
@@ -660,34 +720,14 @@ trk_json_empty(trk_json_scan_t *s, uint8_t bracket)
 }
 
 
-/* After an element or member.  TRK_OK: the bracket is closed; TRK_AGAIN:
- * another one follows; TRK_INVALID. */
-
-static int
-trk_json_more(trk_json_scan_t *s, uint8_t bracket)
-{
-    trk_json_space(s);
-
-    if (s->p == s->end || *s->p != ',') {
-        return trk_json_empty(s, bracket) == TRK_OK
-               ? TRK_OK : trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
-    }
-
-    s->p++;
-    trk_json_space(s);
-
-    return TRK_AGAIN;
-}
-
-
 /* A member's name and the colon after it. */
 
-static int
+static inline int
 trk_json_name(trk_json_scan_t *s, uint32_t *index)
 {
     int  rc;
 
-    if (s->p == s->end || *s->p != '"') {
+    if (trk_json_peek(s) != '"') {
         return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
     }
 
@@ -698,22 +738,21 @@ trk_json_name(trk_json_scan_t *s, uint32_t *index)
         return rc;
     }
 
-    trk_json_space(s);
-
-    if (s->p == s->end || *s->p != ':') {
+    if (trk_json_peek(s) != ':') {
         return trk_json_fail(s, TRK_ERR_MALFORMED_JSON, s->p);
     }
 
     s->p++;
-    trk_json_space(s);
 
     return TRK_OK;
 }
 
 
+/* Bit i of alike: name i may equal one before it. */
+
 static int
 trk_json_duplicates_small(trk_json_scan_t *s, const uint32_t *names,
-    uint32_t n)
+    uint32_t n, uint32_t alike)
 {
     uint32_t                i, k;
     const uint8_t          *text;
@@ -724,7 +763,7 @@ trk_json_duplicates_small(trk_json_scan_t *s, const uint32_t *names,
     for (i = 1; i < n; i++) {
         a = &s->json->nodes[names[i]];
 
-        for (k = 0; k < i; k++) {
+        for (k = 0; (alike >> i & 1) && k < i; k++) {
             b = &s->json->nodes[names[k]];
 
             if (a->len == b->len

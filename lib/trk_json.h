@@ -122,10 +122,19 @@ trk_json_raw(const trk_json_t *json, uint32_t i)
                          json->nodes[i].len - 2 };
 }
 
+/* String i, which has escapes, decoded: see trk_json_string(). */
+trk_str_t trk_json_unescaped(const trk_json_t *json, uint32_t i,
+    trk_buf_t *buf);
+
 /* String i decoded.  Without escapes a view of the text; else it is written
  * to buf (reset first), and the view is of that.  {NULL, 0} with buf->failed
  * set on TRK_NOMEM or TRK_LIMIT: never if buf has room for json->escaped. */
-trk_str_t trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf);
+static inline trk_str_t
+trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf)
+{
+    return json->nodes[i].flags & TRK_JSON_ESCAPED
+           ? trk_json_unescaped(json, i, buf) : trk_json_raw(json, i);
+}
 
 /* String i decoded, where only a short one means anything: a time, an id.
  * Without escapes a view of the text, else of dst, which has

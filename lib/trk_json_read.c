@@ -13,18 +13,10 @@ static uint32_t trk_json_hex4(const uint8_t *p);
 
 
 trk_str_t
-trk_json_string(const trk_json_t *json, uint32_t i, trk_buf_t *buf)
+trk_json_unescaped(const trk_json_t *json, uint32_t i, trk_buf_t *buf)
 {
-    trk_str_t  raw;
-
-    raw = trk_json_raw(json, i);
-
-    if (!(json->nodes[i].flags & TRK_JSON_ESCAPED)) {
-        return raw;
-    }
-
     trk_buf_reset(buf, SIZE_MAX);
-    trk_json_decode(buf, raw);
+    trk_json_decode(buf, trk_json_raw(json, i));
 
     if (buf->failed) {
         return trk_null;
