@@ -88,7 +88,7 @@ ngx_http_track_series(ngx_http_track_worker_t *wk, const trk_image_t *image,
         return verdict;
     }
 
-    series = &wk->series[2 * (type - trk_image_type_at(image, 0)) + verdict];
+    series = &wk->series[2 * type->index + verdict];
 
     if (*series == NGX_HTTP_TRACK_UNKNOWN) {
         *series = (uint16_t) ngx_http_track_series_find(wk,
