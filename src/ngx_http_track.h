@@ -513,14 +513,19 @@ void ngx_http_track_say(char *error, const char *fmt, ...)
  * with an empty error, there is no such file. */
 trk_schema_t *ngx_http_track_schema_file_read(const char *path, char *error);
 
-/* Writes it: atomically, and on the disk when 0 is returned; -1: failed. */
-int ngx_http_track_schema_file_write(const char *path,
+/* Opens what stands at path, for _write(), before the schema to be written is
+ * read: *held, which the caller closes; -1 there: no such file.  0, -1. */
+int ngx_http_track_schema_file_hold(const char *path, int *held, char *error);
+
+/* Writes it: atomically, and on the disk when 0 is returned; -1: failed; 1:
+ * no longer what is held stands there, so a later schema may: read anew. */
+int ngx_http_track_schema_file_write(const char *path, int held,
     const trk_schema_t *schema, char *error);
 
-/* Writes target, path itself or a name beside it, by way of a temporary file
- * "<path>.<anything>.tmp"; sync: it is on the disk when 0 is returned.  -1. */
+/* Writes target, a name beside path, by way of a temporary file
+ * "<path>.<anything>.tmp"; not synced.  0, -1. */
 int ngx_http_track_file_write(const char *path, const char *target,
-    trk_buf_t *text, int sync, char *error);
+    trk_buf_t *text, char *error);
 
 
 /* ngx_http_track_image.c: the images beside it, likewise */
@@ -569,8 +574,8 @@ void ngx_http_track_follower_take(ngx_http_track_follower_t *f,
 void ngx_http_track_follower_stop(ngx_http_track_follower_t *f,
     unsigned wait);
 
-/* 1: fd (-1: none) is readable; 0: timeout (ms) is over; -1: stop_fd is
- * readable, the thread is to end. */
+/* 1: fd (-1: none) is readable; 0: timeout (ms) is over, or poll() failed;
+ * -1: stop_fd is readable, the thread is to end. */
 int ngx_http_track_poll(int stop_fd, int fd, int timeout);
 
 

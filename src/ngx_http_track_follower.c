@@ -27,6 +27,7 @@
 #define NGX_HTTP_TRACK_FOLLOW_LOOK         5000     /* ms between two looks */
 #define NGX_HTTP_TRACK_FOLLOW_BACKOFF_MIN  250      /* ms until the next try */
 #define NGX_HTTP_TRACK_FOLLOW_BACKOFF_MAX  5000
+#define NGX_HTTP_TRACK_FOLLOW_PAUSE        100      /* ms, poll() failed */
 
 
 struct ngx_http_track_follower_s {
@@ -61,8 +62,10 @@ static void ngx_http_track_follower_follow(ngx_http_track_follower_t *f,
     ngx_http_track_pg_t *pg);
 static int ngx_http_track_follower_look(ngx_http_track_follower_t *f,
     ngx_http_track_pg_t *pg);
+static int ngx_http_track_follower_read(ngx_http_track_follower_t *f,
+    ngx_http_track_pg_t *pg, char *version, size_t size, int held);
 static void ngx_http_track_follower_save(ngx_http_track_follower_t *f,
-    trk_schema_t *schema, const char *version);
+    trk_schema_t *schema, const char *version, int held);
 static void ngx_http_track_follower_report(ngx_http_track_follower_t *f,
     ngx_http_track_state_e state);
 static void ngx_http_track_follower_refused(ngx_http_track_follower_t *f,
@@ -293,9 +296,9 @@ static int
 ngx_http_track_follower_look(ngx_http_track_follower_t *f,
     ngx_http_track_pg_t *pg)
 {
-    char           version[NGX_HTTP_TRACK_VERSION_LEN];
-    char           refused[NGX_HTTP_TRACK_ERROR_LEN];
-    trk_schema_t  *schema;
+    int   rc, held;
+    char  version[NGX_HTTP_TRACK_VERSION_LEN];
+    char  error[NGX_HTTP_TRACK_ERROR_LEN];
 
     if (ngx_http_track_pg_version(pg, version, sizeof(version)) == -1) {
         return -1;
@@ -312,10 +315,34 @@ ngx_http_track_follower_look(ngx_http_track_follower_t *f,
         return 0;
     }
 
-    schema = ngx_http_track_pg_read(pg, version, sizeof(version), refused);
+    if (ngx_http_track_schema_file_hold(f->path, &held, error) == -1) {
+        ngx_http_track_follower_refused(f, error);
+        return 0;
+    }
+
+    rc = ngx_http_track_follower_read(f, pg, version, sizeof(version), held);
+
+    if (held != -1) {
+        (void) close(held);
+    }
+
+    return rc;
+}
+
+
+/* held: what stood at the schema file's place before. */
+
+static int
+ngx_http_track_follower_read(ngx_http_track_follower_t *f,
+    ngx_http_track_pg_t *pg, char *version, size_t size, int held)
+{
+    char           refused[NGX_HTTP_TRACK_ERROR_LEN];
+    trk_schema_t  *schema;
+
+    schema = ngx_http_track_pg_read(pg, version, size, refused);
 
     if (schema) {
-        ngx_http_track_follower_save(f, schema, version);
+        ngx_http_track_follower_save(f, schema, version, held);
         trk_schema_free(schema);
         return 0;
     }
@@ -337,9 +364,10 @@ ngx_http_track_follower_look(ngx_http_track_follower_t *f,
  */
 
 static void
-ngx_http_track_follower_save(ngx_http_track_follower_t *f, trk_schema_t *schema,
-    const char *version)
+ngx_http_track_follower_save(ngx_http_track_follower_t *f,
+    trk_schema_t *schema, const char *version, int held)
 {
+    int        rc;
     char      error[NGX_HTTP_TRACK_ERROR_LEN];
     uint64_t  generation;
 
@@ -368,8 +396,13 @@ ngx_http_track_follower_save(ngx_http_track_follower_t *f, trk_schema_t *schema,
         return;
     }
 
-    if (ngx_http_track_schema_file_write(f->path, schema, error) == -1) {
+    rc = ngx_http_track_schema_file_write(f->path, held, schema, error);
+
+    if (rc == -1) {
         ngx_http_track_follower_refused(f, error);
+    }
+
+    if (rc != 0) {
         return;
     }
 
@@ -443,9 +476,13 @@ ngx_http_track_poll(int stop_fd, int fd, int timeout)
         rc = poll(fds, 2, timeout);
     } while (rc == -1 && errno == EINTR);
 
-    if (rc == -1 || fds[0].revents) {
-        return -1;
+    /* no memory, most likely, and no reason to end: those who wait try again,
+     * though not at once */
+
+    if (rc == -1) {
+        (void) usleep(NGX_HTTP_TRACK_FOLLOW_PAUSE * 1000);
+        return 0;
     }
 
-    return fds[1].revents != 0;
+    return fds[0].revents ? -1 : fds[1].revents != 0;
 }

@@ -62,7 +62,7 @@ ngx_http_track_image_write(const char *path, const trk_schema_t *schema,
 
     if (*generation != present) {
         ngx_http_track_image_path(name, path, *generation);
-        rc = ngx_http_track_file_write(path, name, &out, 0, error);
+        rc = ngx_http_track_file_write(path, name, &out, error);
     }
 
     trk_buf_free(&out);

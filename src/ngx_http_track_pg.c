@@ -33,6 +33,33 @@
     " JOIN public.event_types t ON t.id = f.event_type_id"                    \
     " ORDER BY t.name COLLATE \"C\", f.name COLLATE \"C\""
 
+/* What is not in force is not read: a revoked key is an unknown one. */
+
+#define NGX_HTTP_TRACK_PG_SOURCES                                             \
+    "SELECT name FROM public.sources WHERE enabled"                           \
+    " ORDER BY name COLLATE \"C\""
+
+/* what they have: (o)rigins, event (t)ypes, (k)eys */
+
+#define NGX_HTTP_TRACK_PG_MEMBERS                                             \
+    "SELECT name COLLATE \"C\", 'o', unnest(allowed_origins) COLLATE \"C\""   \
+    " FROM public.sources WHERE enabled"                                      \
+    " UNION ALL"                                                              \
+    " SELECT name, 't', unnest(allowed_event_types)"                          \
+    " FROM public.sources WHERE enabled"                                      \
+    " UNION ALL"                                                              \
+    " SELECT s.name, 'k', encode(k.key_hash, 'hex')"                          \
+    " FROM public.source_keys k"                                              \
+    " JOIN public.sources s ON s.id = k.source_id"                            \
+    " WHERE k.enabled AND s.enabled"                                          \
+    " ORDER BY 1"
+
+#define NGX_HTTP_TRACK_PG_TOKENS                                              \
+    "SELECT encode(token_hash, 'hex'), CASE WHEN isfinite(expires_at)"        \
+    " THEN floor(extract(epoch FROM expires_at) * 1000)::bigint END"          \
+    " FROM public.admin_tokens WHERE enabled AND 'live' = ANY (scopes)"       \
+    " AND (expires_at IS NULL OR expires_at > '-infinity')"
+
 
 struct ngx_http_track_pg_s {
     PGconn                      *conn;
@@ -41,10 +68,36 @@ struct ngx_http_track_pg_s {
 };
 
 
+/* one transaction's answers */
+
+typedef struct {
+    PGresult                    *begin;
+    PGresult                    *types;
+    PGresult                    *fields;
+    PGresult                    *sources;
+    PGresult                    *members;
+    PGresult                    *tokens;
+    PGresult                    *end;
+} ngx_http_track_pg_rows_t;
+
+
+static int ngx_http_track_pg_rows(ngx_http_track_pg_t *pg,
+    ngx_http_track_pg_rows_t *rows, char *version, size_t size);
+static void ngx_http_track_pg_clear(ngx_http_track_pg_rows_t *rows);
 static trk_schema_t *ngx_http_track_pg_schema(const char *version,
-    PGresult *types, PGresult *fields, char *error);
+    ngx_http_track_pg_rows_t *rows, char *error);
+static int ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types,
+    PGresult *fields, char *error);
 static int ngx_http_track_pg_fields(trk_schema_t *schema,
     trk_schema_type_t *type, PGresult *fields, int *row, char *error);
+static int ngx_http_track_pg_sources(trk_schema_t *schema,
+    PGresult *sources, PGresult *members, char *error);
+static int ngx_http_track_pg_member(trk_schema_t *schema,
+    trk_schema_source_t *source, PGresult *members, int row);
+static int ngx_http_track_pg_tokens(trk_schema_t *schema, PGresult *tokens,
+    char *error);
+static int ngx_http_track_pg_hash(PGresult *res, int row, int column,
+    uint8_t hash[TRK_SHA256_LEN]);
 static trk_str_t ngx_http_track_pg_value(PGresult *res, int row, int column);
 static PGresult *ngx_http_track_pg_query(ngx_http_track_pg_t *pg,
     const char *sql, int timeout);
@@ -205,50 +258,85 @@ trk_schema_t *
 ngx_http_track_pg_read(ngx_http_track_pg_t *pg, char *version, size_t size,
     char *refused)
 {
-    PGresult      *begin, *types, *fields, *end;
-    trk_schema_t  *schema;
+    trk_schema_t              *schema;
+    ngx_http_track_pg_rows_t   rows;
 
-    types = NULL;
-    fields = NULL;
-    end = NULL;
-    schema = NULL;
     refused[0] = '\0';
+    schema = NULL;
+    memset(&rows, 0, sizeof(rows));
 
-    begin = ngx_http_track_pg_query(pg, "BEGIN ISOLATION LEVEL"
-                                    " REPEATABLE READ READ ONLY",
-                                    NGX_HTTP_TRACK_PG_DEADLINE);
-
-    if (begin
-        && ngx_http_track_pg_version(pg, version, size) == 0
-        && (types = ngx_http_track_pg_query(pg, NGX_HTTP_TRACK_PG_TYPES,
-                                            NGX_HTTP_TRACK_PG_READ))
-        && (fields = ngx_http_track_pg_query(pg, NGX_HTTP_TRACK_PG_FIELDS,
-                                             NGX_HTTP_TRACK_PG_READ))
-        && (end = ngx_http_track_pg_query(pg, "COMMIT",
-                                          NGX_HTTP_TRACK_PG_DEADLINE)))
-    {
-        schema = ngx_http_track_pg_schema(version, types, fields, refused);
+    if (ngx_http_track_pg_rows(pg, &rows, version, size) == 0) {
+        schema = ngx_http_track_pg_schema(version, &rows, refused);
     }
 
-    PQclear(begin);
-    PQclear(types);
-    PQclear(fields);
-    PQclear(end);
+    ngx_http_track_pg_clear(&rows);
 
     return schema;
 }
 
 
-static trk_schema_t *
-ngx_http_track_pg_schema(const char *version, PGresult *types,
-    PGresult *fields, char *error)
+static int
+ngx_http_track_pg_rows(ngx_http_track_pg_t *pg,
+    ngx_http_track_pg_rows_t *rows, char *version, size_t size)
 {
-    int                 row, field;
-    trk_uuid_t          lineage;
-    const char         *number;
-    trk_schema_t       *schema;
-    trk_additional_t    additional;
-    trk_schema_type_t  *type;
+    size_t  i;
+
+    struct {
+        PGresult    **res;
+        const char   *sql;
+    } reads[] = {
+        { &rows->types, NGX_HTTP_TRACK_PG_TYPES },
+        { &rows->fields, NGX_HTTP_TRACK_PG_FIELDS },
+        { &rows->sources, NGX_HTTP_TRACK_PG_SOURCES },
+        { &rows->members, NGX_HTTP_TRACK_PG_MEMBERS },
+        { &rows->tokens, NGX_HTTP_TRACK_PG_TOKENS }
+    };
+
+    rows->begin = ngx_http_track_pg_query(pg, "BEGIN ISOLATION LEVEL"
+                                          " REPEATABLE READ READ ONLY",
+                                          NGX_HTTP_TRACK_PG_DEADLINE);
+
+    if (rows->begin == NULL
+        || ngx_http_track_pg_version(pg, version, size) == -1)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        *reads[i].res = ngx_http_track_pg_query(pg, reads[i].sql,
+                                                NGX_HTTP_TRACK_PG_READ);
+        if (*reads[i].res == NULL) {
+            return -1;
+        }
+    }
+
+    rows->end = ngx_http_track_pg_query(pg, "COMMIT",
+                                        NGX_HTTP_TRACK_PG_DEADLINE);
+
+    return rows->end ? 0 : -1;
+}
+
+
+static void
+ngx_http_track_pg_clear(ngx_http_track_pg_rows_t *rows)
+{
+    PQclear(rows->begin);
+    PQclear(rows->types);
+    PQclear(rows->fields);
+    PQclear(rows->sources);
+    PQclear(rows->members);
+    PQclear(rows->tokens);
+    PQclear(rows->end);
+}
+
+
+static trk_schema_t *
+ngx_http_track_pg_schema(const char *version, ngx_http_track_pg_rows_t *rows,
+    char *error)
+{
+    trk_uuid_t     lineage;
+    const char    *number;
+    trk_schema_t  *schema;
 
     number = strchr(version, ' ') + 1;
 
@@ -264,8 +352,42 @@ ngx_http_track_pg_schema(const char *version, PGresult *types,
     schema = trk_schema_create(&lineage, strtoull(number, NULL, 10));
 
     if (schema == NULL) {
-        goto nomem;
+        ngx_http_track_say(error, "no memory");
+        return NULL;
     }
+
+    if (ngx_http_track_pg_types(schema, rows->types, rows->fields, error) == 0
+        && ngx_http_track_pg_sources(schema, rows->sources, rows->members,
+                                     error) == 0
+        && ngx_http_track_pg_tokens(schema, rows->tokens, error) == 0)
+    {
+        switch (trk_schema_finish(schema)) {
+
+        case TRK_OK:
+            return schema;
+
+        case TRK_INVALID:
+            ngx_http_track_say(error, "%s", schema->error);
+            break;
+
+        default:
+            ngx_http_track_say(error, "no memory");
+        }
+    }
+
+    trk_schema_free(schema);
+
+    return NULL;
+}
+
+
+static int
+ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types,
+    PGresult *fields, char *error)
+{
+    int                 row, field;
+    trk_additional_t    additional;
+    trk_schema_type_t  *type;
 
     field = 0;
 
@@ -279,7 +401,7 @@ ngx_http_track_pg_schema(const char *version, PGresult *types,
                                "event type \"%s\" has additional_fields "
                                "\"%s\"", PQgetvalue(types, row, 0),
                                PQgetvalue(types, row, 2));
-            goto failed;
+            return -1;
         }
 
         type = trk_schema_add_type(schema,
@@ -287,32 +409,18 @@ ngx_http_track_pg_schema(const char *version, PGresult *types,
                                    PQgetvalue(types, row, 1)[0] == 't',
                                    additional);
         if (type == NULL) {
-            goto nomem;
+            ngx_http_track_say(error, "no memory");
+            return -1;
         }
 
         if (ngx_http_track_pg_fields(schema, type, fields, &field, error)
             == -1)
         {
-            goto failed;
+            return -1;
         }
     }
 
-    if (trk_schema_finish(schema) != TRK_OK) {
-        ngx_http_track_say(error, "%s", schema->error);
-        goto failed;
-    }
-
-    return schema;
-
-nomem:
-
-    ngx_http_track_say(error, "no memory");
-
-failed:
-
-    trk_schema_free(schema);
-
-    return NULL;
+    return 0;
 }
 
 
@@ -358,6 +466,117 @@ ngx_http_track_pg_fields(trk_schema_t *schema, trk_schema_type_t *type,
     }
 
     return 0;
+}
+
+
+/* Both lists are in the order of the sources' names, as above. */
+
+static int
+ngx_http_track_pg_sources(trk_schema_t *schema, PGresult *sources,
+    PGresult *members, char *error)
+{
+    int                   row, member;
+    trk_schema_source_t  *source;
+
+    member = 0;
+
+    for (row = 0; row < PQntuples(sources); row++) {
+        source = trk_schema_add_source(schema,
+                                   ngx_http_track_pg_value(sources, row, 0));
+        if (source == NULL) {
+            ngx_http_track_say(error, "no memory");
+            return -1;
+        }
+
+        for ( /* void */ ; member < PQntuples(members); member++) {
+
+            if (!trk_str_eq(ngx_http_track_pg_value(members, member, 0),
+                            source->name))
+            {
+                break;
+            }
+
+            if (ngx_http_track_pg_member(schema, source, members, member)
+                != TRK_OK)
+            {
+                ngx_http_track_say(error, "source \"%s\": \"%s\" of kind "
+                                   "\"%s\" cannot be taken, or no memory",
+                                   PQgetvalue(members, member, 0),
+                                   PQgetvalue(members, member, 2),
+                                   PQgetvalue(members, member, 1));
+                return -1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_http_track_pg_member(trk_schema_t *schema, trk_schema_source_t *source,
+    PGresult *members, int row)
+{
+    uint8_t    hash[TRK_SHA256_LEN];
+    trk_str_t  value;
+
+    value = ngx_http_track_pg_value(members, row, 2);
+
+    switch (PQgetvalue(members, row, 1)[0]) {
+
+    case 'o':
+        return trk_schema_add_origin(schema, source, value);
+
+    case 't':
+        return trk_schema_add_allowed(schema, source, value);
+
+    default: /* 'k' */
+        return ngx_http_track_pg_hash(members, row, 2, hash) == 0
+               ? trk_schema_add_key(schema, source->name, hash)
+               : TRK_INVALID;
+    }
+}
+
+
+static int
+ngx_http_track_pg_tokens(trk_schema_t *schema, PGresult *tokens, char *error)
+{
+    int      row;
+    int64_t  expires;
+    uint8_t  hash[TRK_SHA256_LEN];
+
+    for (row = 0; row < PQntuples(tokens); row++) {
+
+        if (ngx_http_track_pg_hash(tokens, row, 0, hash) == -1) {
+            ngx_http_track_say(error, "an admin token has token_hash \"%s\"",
+                               PQgetvalue(tokens, row, 0));
+            return -1;
+        }
+
+        expires = PQgetisnull(tokens, row, 1)
+                  ? TRK_SCHEMA_NEVER
+                  : strtoll(PQgetvalue(tokens, row, 1), NULL, 10);
+
+        if (trk_schema_add_token(schema, hash, expires) != TRK_OK) {
+            ngx_http_track_say(error, "no memory");
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_http_track_pg_hash(PGresult *res, int row, int column,
+    uint8_t hash[TRK_SHA256_LEN])
+{
+    trk_str_t  hex;
+
+    hex = ngx_http_track_pg_value(res, row, column);
+
+    return hex.n == 2 * TRK_SHA256_LEN && trk_unhex(hash, hex) == TRK_OK
+           ? 0 : -1;
 }
 
 

@@ -1,55 +1,42 @@
 
 /*
- * track_schema_file: the last good schema as canonical JSON, one event type a
- * line; the only durable form, and what nginx starts with while PostgreSQL is
- * away.
+ * track_schema_file: the last good schema as canonical JSON; the only durable
+ * form, and what nginx starts with while PostgreSQL is away.
  *
  * Blocking, and no nginx function: this runs in the schema thread, and in
  * init_process before the worker serves anybody.  A file is written under a
  * temporary name and renamed, so that whoever is killed or stopped at any
  * instruction leaves nothing half-written under a name that is read.
+ *
+ * A writer replaces only the file that stood there before it read PostgreSQL,
+ * which it holds open all the while: so what is written was always read after
+ * what it replaces.  A leader that was stopped in between, and is followed by
+ * another one meanwhile, finds another file when it wakes, and leaves it.
  */
 
 
 #include "ngx_http_track.h"
 
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
-#include "trk_json.h"
-
-
-#define NGX_HTTP_TRACK_FILE_FORMAT  1
-#define NGX_HTTP_TRACK_FILE_MAX     (1024 * 1024 * 1024)
+#include "trk_schema_json.h"
 
 
-typedef struct {
-    trk_json_t                   json;
-    trk_buf_t                    text;
-    trk_buf_t                    name;      /* a decoded string */
-    trk_schema_t                *schema;
-    const char                  *path;
-    char                        *error;
-} ngx_http_track_reader_t;
+#define NGX_HTTP_TRACK_FILE_MAX  (1024 * 1024 * 1024)
 
 
 static int ngx_http_track_file_read(const char *path, trk_buf_t *text,
     char *error);
 static int ngx_http_track_read_fd(int fd, const char *path, trk_buf_t *text,
     char *error);
+static int ngx_http_track_temp_write(const char *path, trk_buf_t *text,
+    int sync, char *temp, char *error);
 static int ngx_http_track_write_fd(int fd, const uint8_t *p, size_t n);
-static int ngx_http_track_folder_sync(const char *path);
-static int ngx_http_track_read_schema(ngx_http_track_reader_t *rd);
-static int ngx_http_track_read_type(ngx_http_track_reader_t *rd, uint32_t i);
-static int ngx_http_track_read_field(ngx_http_track_reader_t *rd,
-    trk_schema_type_t *type, uint32_t i);
-static trk_str_t ngx_http_track_read_string(ngx_http_track_reader_t *rd,
-    uint32_t object, trk_str_t member);
-static int ngx_http_track_read_flag(ngx_http_track_reader_t *rd,
-    uint32_t object, trk_str_t member, int *flag);
-static int ngx_http_track_read_failed(ngx_http_track_reader_t *rd,
-    const char *what);
-static void ngx_http_track_write_type(trk_buf_t *out,
-    const trk_schema_type_t *type);
+static int ngx_http_track_file_replace(const char *path, const char *temp,
+    int held, char *error);
+static int ngx_http_track_file_held(const char *path, int held);
 
 
 void
@@ -66,310 +53,75 @@ ngx_http_track_say(char *error, const char *fmt, ...)
 trk_schema_t *
 ngx_http_track_schema_file_read(const char *path, char *error)
 {
-    int                      rc;
-    trk_schema_t            *schema;
-    ngx_http_track_reader_t  rd;
+    char           what[TRK_SCHEMA_ERROR_MAX];
+    trk_buf_t      text;
+    trk_schema_t  *schema;
 
     error[0] = '\0';
+    schema = NULL;
+    trk_buf_init(&text, NGX_HTTP_TRACK_FILE_MAX);
 
-    memset(&rd, 0, sizeof(ngx_http_track_reader_t));
-    trk_json_init(&rd.json);
-    trk_buf_init(&rd.text, NGX_HTTP_TRACK_FILE_MAX);
-    trk_buf_init(&rd.name, 4096);
-    rd.path = path;
-    rd.error = error;
-
-    rc = ngx_http_track_file_read(path, &rd.text, error);
-
-    if (rc == 0) {
-        rc = ngx_http_track_read_schema(&rd);
+    if (ngx_http_track_file_read(path, &text, error) == 0
+        && trk_schema_json_read(trk_str_of(text.p, text.n), &schema, what)
+           != TRK_OK)
+    {
+        ngx_http_track_say(error, "schema file \"%s\" %s", path, what);
     }
 
-    schema = rd.schema;
-
-    if (rc == -1) {
-        trk_schema_free(schema);
-        schema = NULL;
-    }
-
-    trk_json_free(&rd.json);
-    trk_buf_free(&rd.text);
-    trk_buf_free(&rd.name);
+    trk_buf_free(&text);
 
     return schema;
 }
 
 
 int
-ngx_http_track_schema_file_write(const char *path, const trk_schema_t *schema,
-    char *error)
+ngx_http_track_schema_file_hold(const char *path, int *held, char *error)
+{
+    /* O_PATH: it need not be readable to be replaced */
+
+    *held = open(path, O_PATH|O_CLOEXEC);
+
+    if (*held == -1 && errno != ENOENT) {
+        ngx_http_track_say(error, "open() \"%s\" failed: %m", path);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+ngx_http_track_schema_file_write(const char *path, int held,
+    const trk_schema_t *schema, char *error)
 {
     int        rc;
-    char       lineage[TRK_UUID_LEN];
-    size_t     i;
+    char       temp[NGX_MAX_PATH];
     trk_buf_t  out;
 
     trk_buf_init(&out, NGX_HTTP_TRACK_FILE_MAX);
-    trk_uuid_format(&schema->lineage, lineage);
-
-    trk_buf_lit(&out, "{\"format\":");
-    trk_buf_uint(&out, NGX_HTTP_TRACK_FILE_FORMAT);
-    trk_buf_lit(&out, ",\"lineage\":\"");
-    trk_buf_add(&out, lineage, TRK_UUID_LEN);
-    trk_buf_lit(&out, "\",\"version\":");
-    trk_buf_uint(&out, schema->version);
-    trk_buf_lit(&out, ",\"event_types\":[");
-
-    for (i = 0; i < schema->ntypes; i++) {
-        trk_buf_add(&out, ",\n", i == 0 ? 0 : 1);
-        trk_buf_byte(&out, '\n');
-        ngx_http_track_write_type(&out, &schema->types[i]);
-    }
-
-    trk_buf_lit(&out, "\n]}\n");
+    trk_schema_json_write(schema, &out);
 
     if (out.failed) {
         ngx_http_track_say(error, "no memory for the text of \"%s\"", path);
         rc = -1;
 
     } else {
-        rc = ngx_http_track_file_write(path, path, &out, 1, error);
+        rc = ngx_http_track_temp_write(path, &out, 1, temp, error);
     }
 
     trk_buf_free(&out);
 
-    return rc;
-}
-
-
-static void
-ngx_http_track_write_type(trk_buf_t *out, const trk_schema_type_t *type)
-{
-    size_t                     i;
-    const char                *name;
-    const trk_schema_field_t  *field;
-
-    trk_buf_lit(out, "{\"name\":");
-    trk_buf_json_string(out, type->name);
-
-    if (type->enabled) {
-        trk_buf_lit(out, ",\"enabled\":true,\"additional_fields\":\"");
-    } else {
-        trk_buf_lit(out, ",\"enabled\":false,\"additional_fields\":\"");
-    }
-
-    name = trk_additional_name(type->additional);
-    trk_buf_add(out, name, strlen(name));
-    trk_buf_lit(out, "\",\"fields\":[");
-
-    for (i = 0; i < type->nfields; i++) {
-        field = &type->fields[i];
-        name = trk_data_type_name(field->data_type);
-
-        trk_buf_add(out, ",", i == 0 ? 0 : 1);
-        trk_buf_lit(out, "{\"name\":");
-        trk_buf_json_string(out, field->name);
-        trk_buf_lit(out, ",\"data_type\":\"");
-        trk_buf_add(out, name, strlen(name));
-
-        if (field->required) {
-            trk_buf_lit(out, "\",\"required\":true}");
-        } else {
-            trk_buf_lit(out, "\",\"required\":false}");
-        }
-    }
-
-    trk_buf_lit(out, "]}");
-}
-
-
-static int
-ngx_http_track_read_schema(ngx_http_track_reader_t *rd)
-{
-    int64_t      version;
-    uint32_t     node, types, i;
-    trk_uuid_t   lineage;
-    trk_json_t  *json;
-
-    json = &rd->json;
-
-    if (trk_json_parse(json, rd->text.p, rd->text.n) != TRK_OK
-        || json->nodes[0].type != TRK_JSON_OBJECT)
-    {
-        return ngx_http_track_read_failed(rd, "is not a JSON object");
-    }
-
-    node = trk_json_member(json, 0, trk_str("format"));
-
-    if (node == 0
-        || !trk_str_eq(trk_json_text(json, node), trk_str("1")))
-    {
-        return ngx_http_track_read_failed(rd, "has an unknown format");
-    }
-
-    if (trk_uuid_parse(ngx_http_track_read_string(rd, 0, trk_str("lineage")),
-                       &lineage)
-        != TRK_OK)
-    {
-        return ngx_http_track_read_failed(rd, "has no lineage");
-    }
-
-    node = trk_json_member(json, 0, trk_str("version"));
-
-    if (node == 0 || json->nodes[node].type != TRK_JSON_NUMBER
-        || trk_number_int64(trk_json_text(json, node), &version) != TRK_OK)
-    {
-        return ngx_http_track_read_failed(rd, "has no version");
-    }
-
-    types = trk_json_member(json, 0, trk_str("event_types"));
-
-    if (types == 0 || json->nodes[types].type != TRK_JSON_ARRAY) {
-        return ngx_http_track_read_failed(rd, "has no event_types");
-    }
-
-    rd->schema = trk_schema_create(&lineage, (uint64_t) version);
-
-    if (rd->schema == NULL) {
-        return ngx_http_track_read_failed(rd, "needs more memory");
-    }
-
-    for (i = types + 1; i < json->nodes[types].next; i = json->nodes[i].next) {
-        if (ngx_http_track_read_type(rd, i) == -1) {
-            return -1;
-        }
-    }
-
-    if (trk_schema_finish(rd->schema) != TRK_OK) {
-        return ngx_http_track_read_failed(rd, rd->schema->error);
-    }
-
-    return 0;
-}
-
-
-static int
-ngx_http_track_read_type(ngx_http_track_reader_t *rd, uint32_t i)
-{
-    int                 enabled;
-    uint32_t            fields, f;
-    trk_json_t         *json;
-    trk_additional_t    additional;
-    trk_schema_type_t  *type;
-
-    json = &rd->json;
-
-    if (json->nodes[i].type != TRK_JSON_OBJECT
-        || ngx_http_track_read_flag(rd, i, trk_str("enabled"), &enabled) == -1
-        || trk_additional_parse(ngx_http_track_read_string(rd, i,
-                                              trk_str("additional_fields")),
-                                &additional)
-           != TRK_OK)
-    {
-        return ngx_http_track_read_failed(rd, "has a damaged event type");
-    }
-
-    type = trk_schema_add_type(rd->schema,
-                   ngx_http_track_read_string(rd, i, trk_str("name")),
-                   enabled, additional);
-
-    if (type == NULL) {
-        return ngx_http_track_read_failed(rd, "needs more memory");
-    }
-
-    fields = trk_json_member(json, i, trk_str("fields"));
-
-    if (fields == 0 || json->nodes[fields].type != TRK_JSON_ARRAY) {
-        return ngx_http_track_read_failed(rd, "has a damaged event type");
-    }
-
-    for (f = fields + 1; f < json->nodes[fields].next;
-         f = json->nodes[f].next)
-    {
-        if (ngx_http_track_read_field(rd, type, f) == -1) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-ngx_http_track_read_field(ngx_http_track_reader_t *rd,
-    trk_schema_type_t *type, uint32_t i)
-{
-    int              required;
-    trk_data_type_t  data_type;
-
-    if (rd->json.nodes[i].type != TRK_JSON_OBJECT
-        || ngx_http_track_read_flag(rd, i, trk_str("required"), &required)
-           == -1
-        || trk_data_type_parse(ngx_http_track_read_string(rd, i,
-                                                      trk_str("data_type")),
-                               &data_type)
-           != TRK_OK)
-    {
-        return ngx_http_track_read_failed(rd, "has a damaged field");
-    }
-
-    if (trk_schema_add_field(rd->schema, type,
-                   ngx_http_track_read_string(rd, i, trk_str("name")),
-                   data_type, required)
-        != TRK_OK)
-    {
-        return ngx_http_track_read_failed(rd, "needs more memory");
-    }
-
-    return 0;
-}
-
-
-/* Empty if there is no such string; good until the next call. */
-
-static trk_str_t
-ngx_http_track_read_string(ngx_http_track_reader_t *rd, uint32_t object,
-    trk_str_t member)
-{
-    uint32_t  node;
-
-    node = trk_json_member(&rd->json, object, member);
-
-    if (node == 0 || rd->json.nodes[node].type != TRK_JSON_STRING) {
-        return trk_null;
-    }
-
-    return trk_json_string(&rd->json, node, &rd->name);
-}
-
-
-static int
-ngx_http_track_read_flag(ngx_http_track_reader_t *rd, uint32_t object,
-    trk_str_t member, int *flag)
-{
-    uint32_t  node;
-
-    node = trk_json_member(&rd->json, object, member);
-
-    if (node == 0
-        || (rd->json.nodes[node].type != TRK_JSON_TRUE
-            && rd->json.nodes[node].type != TRK_JSON_FALSE))
-    {
+    if (rc == -1) {
         return -1;
     }
 
-    *flag = (rd->json.nodes[node].type == TRK_JSON_TRUE);
+    rc = ngx_http_track_file_replace(path, temp, held, error);
 
-    return 0;
-}
+    if (rc != 0) {
+        (void) unlink(temp);
+    }
 
-
-static int
-ngx_http_track_read_failed(ngx_http_track_reader_t *rd, const char *what)
-{
-    ngx_http_track_say(rd->error, "schema file \"%s\" %s", rd->path, what);
-
-    return -1;
+    return rc;
 }
 
 
@@ -434,13 +186,32 @@ ngx_http_track_read_fd(int fd, const char *path, trk_buf_t *text, char *error)
 
 int
 ngx_http_track_file_write(const char *path, const char *target,
-    trk_buf_t *text, int sync, char *error)
+    trk_buf_t *text, char *error)
+{
+    char  temp[NGX_MAX_PATH];
+
+    if (ngx_http_track_temp_write(path, text, 0, temp, error) == -1) {
+        return -1;
+    }
+
+    if (rename(temp, target) == -1) {
+        ngx_http_track_say(error, "rename() to \"%s\" failed: %m", target);
+        (void) unlink(temp);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_http_track_temp_write(const char *path, trk_buf_t *text, int sync,
+    char *temp, char *error)
 {
     int          fd;
-    char         temp[NGX_MAX_PATH];
     const char  *what;
 
-    snprintf(temp, sizeof(temp), "%s.XXXXXX" NGX_HTTP_TRACK_TEMP_EXT, path);
+    snprintf(temp, NGX_MAX_PATH, "%s.XXXXXX" NGX_HTTP_TRACK_TEMP_EXT, path);
 
     fd = mkostemps(temp, sizeof(NGX_HTTP_TRACK_TEMP_EXT) - 1, O_CLOEXEC);
 
@@ -467,19 +238,8 @@ ngx_http_track_file_write(const char *path, const char *target,
         ngx_http_track_say(error, "close() \"%s\" failed: %m", temp);
     }
 
-    if (what == NULL && rename(temp, target) == -1) {
-        what = "rename";
-        ngx_http_track_say(error, "rename() to \"%s\" failed: %m", target);
-    }
-
     if (what) {
         (void) unlink(temp);
-        return -1;
-    }
-
-    if (sync && ngx_http_track_folder_sync(path) == -1) {
-        ngx_http_track_say(error, "fsync() of the folder of \"%s\" failed: %m",
-                           path);
         return -1;
     }
 
@@ -511,26 +271,75 @@ ngx_http_track_write_fd(int fd, const uint8_t *p, size_t n)
 }
 
 
-/* A new name is durable only when its folder is. */
+/*
+ * 0: temp stands at path, durably, which a new name only is when its folder
+ * is; 1: somebody else's file does, or is about to.  The folder is locked
+ * meanwhile: of two who hold the same file the second finds, with the lock,
+ * that it stands there no longer.
+ */
 
 static int
-ngx_http_track_folder_sync(const char *path)
+ngx_http_track_file_replace(const char *path, const char *temp, int held,
+    char *error)
 {
-    int   fd, rc;
-    char  folder[NGX_MAX_PATH];
+    int          fd, rc;
+    char         folder[NGX_MAX_PATH];
+    const char  *what;
 
     snprintf(folder, sizeof(folder), "%.*s",
              (int) (strrchr(path, '/') - path + 1), path);
 
+    rc = -1;
+    what = NULL;
     fd = open(folder, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
 
     if (fd == -1) {
-        return -1;
+        what = "open";
+
+    } else if (flock(fd, LOCK_EX|LOCK_NB) == -1) {
+        rc = 1;
+
+        if (errno != EWOULDBLOCK) {
+            what = "flock";
+        }
+
+    } else if (!ngx_http_track_file_held(path, held)) {
+        rc = 1;
+
+    } else if (rename(temp, path) == -1) {
+        what = "rename";
+
+    } else if (fsync(fd) == -1) {
+        what = "fsync";
+
+    } else {
+        rc = 0;
     }
 
-    rc = fsync(fd);
+    if (what) {
+        ngx_http_track_say(error, "%s() for \"%s\" failed: %m", what, path);
+        rc = -1;
+    }
 
-    (void) close(fd);
+    if (fd != -1) {
+        (void) close(fd);       /* and with it the lock */
+    }
 
     return rc;
+}
+
+
+/* held == -1: nothing stood there, nor does now. */
+
+static int
+ngx_http_track_file_held(const char *path, int held)
+{
+    struct stat  ours, there;
+
+    if (stat(path, &there) == -1) {
+        return held == -1 && errno == ENOENT;
+    }
+
+    return held != -1 && fstat(held, &ours) == 0
+           && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
