@@ -10,11 +10,13 @@
 #include "trk.h"
 
 
-/* Eight bytes a step: xor, multiply by an odd constant, fold down. */
+/* Eight bytes a step: xor, multiply by an odd constant, fold down.  Up to
+ * seven bytes are left: n, which is in h, and w tell all of them. */
 static inline uint32_t
 trk_hash(trk_str_t s)
 {
     size_t          n;
+    uint32_t        low, high;
     uint64_t        h, w;
     const uint8_t  *p;
 
@@ -26,8 +28,16 @@ trk_hash(trk_str_t s)
         h ^= h >> 32;
     }
 
-    for (w = 0; n > 0; n--) {
-        w = w << 8 | *p++;
+    if (n >= 4) {
+        memcpy(&low, p, 4);
+        memcpy(&high, p + n - 4, 4);
+        w = (uint64_t) high << 32 | low;
+
+    } else if (n > 0) {
+        w = (uint64_t) p[0] << 16 | (uint64_t) p[n / 2] << 8 | p[n - 1];
+
+    } else {
+        w = 0;
     }
 
     h = (h ^ w) * 0xD6E8FEB86659FD93ULL;

@@ -8,51 +8,47 @@
 static const char  trk_hex_digits[] = "0123456789abcdef";
 
 
+/* one more than the value of a hex digit; 0: it is none */
+
+static const uint8_t  trk_hex_values[256] = {
+    ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+    ['A'] = 11, 12, 13, 14, 15, 16,
+    ['a'] = 11, 12, 13, 14, 15, 16
+};
+
+
 int
 trk_uuid_parse(trk_str_t s, trk_uuid_t *u)
 {
-    int     high, low;
-    size_t  i, k;
+    size_t   i;
+    uint8_t  high, low, wrong;
 
-    if (s.n != TRK_UUID_LEN) {
+    static const uint8_t  at[sizeof(u->b)] = {
+        0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
+    };
+
+    if (s.n != TRK_UUID_LEN || s.p[8] != '-' || s.p[13] != '-'
+        || s.p[18] != '-' || s.p[23] != '-')
+    {
         return TRK_INVALID;
     }
 
-    for (i = 0, k = 0; i < TRK_UUID_LEN; /* void */ ) {
+    for (i = 0, wrong = 0; i < sizeof(u->b); i++) {
+        high = trk_hex_values[s.p[at[i]]];
+        low = trk_hex_values[s.p[at[i] + 1]];
 
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (s.p[i++] != '-') {
-                return TRK_INVALID;
-            }
-
-            continue;
-        }
-
-        high = trk_hex_digit(s.p[i]);
-        low = trk_hex_digit(s.p[i + 1]);
-
-        if (high == -1 || low == -1) {
-            return TRK_INVALID;
-        }
-
-        u->b[k++] = (uint8_t) (high << 4 | low);
-        i += 2;
+        wrong |= (high == 0) | (low == 0);
+        u->b[i] = (uint8_t) ((high - 1U) << 4 | (low - 1U));
     }
 
-    return TRK_OK;
+    return wrong ? TRK_INVALID : TRK_OK;
 }
 
 
 int
 trk_hex_digit(uint8_t c)
 {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-
-    c |= 0x20;
-
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return trk_hex_values[c] - 1;
 }
 
 
@@ -84,15 +80,6 @@ trk_uuid_v7(trk_uuid_t *u, int64_t ms, const uint8_t random[10])
 
     u->b[6] = (uint8_t) (0x70 | (u->b[6] & 0x0F));      /* version 7 */
     u->b[8] = (uint8_t) (0x80 | (u->b[8] & 0x3F));      /* variant 10 */
-}
-
-
-int
-trk_uuid_is_nil(const trk_uuid_t *u)
-{
-    static const trk_uuid_t  nil;
-
-    return memcmp(u, &nil, sizeof(nil)) == 0;
 }
 
 

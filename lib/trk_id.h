@@ -25,7 +25,15 @@ void trk_uuid_format(const trk_uuid_t *u, char *dst);
 /* UUIDv7: 48 bits of ms (since the epoch), 74 of the random bytes. */
 void trk_uuid_v7(trk_uuid_t *u, int64_t ms, const uint8_t random[10]);
 
-int trk_uuid_is_nil(const trk_uuid_t *u);
+static inline int
+trk_uuid_is_nil(const trk_uuid_t *u)
+{
+    uint64_t  halves[2];
+
+    memcpy(halves, u, sizeof(halves));
+
+    return (halves[0] | halves[1]) == 0;
+}
 
 /* The value of a hex digit of either case; -1: it is none. */
 int trk_hex_digit(uint8_t c);

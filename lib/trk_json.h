@@ -35,7 +35,8 @@ typedef enum {
 } trk_json_type_t;
 
 #define TRK_JSON_ESCAPED    0x01    /* string has a backslash */
-#define TRK_JSON_SKIP       0x02    /* set by users: leave this member out */
+#define TRK_JSON_SKIP       0x02    /* set by users: leave this member out, */
+#define TRK_JSON_SPARSE     0x04    /* and of an object: some are left out */
 
 
 /*

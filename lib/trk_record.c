@@ -137,15 +137,29 @@ static void
 trk_record_context(trk_buf_t *out, trk_request_t *req,
     const trk_event_t *event)
 {
+    uint32_t           only;
+    const trk_json_t  *json;
+
+    json = &req->json;
+
     if (event->context == 0 && req->context == 0) {
         return;
     }
 
     trk_record_name(out, "context");
+
+    only = event->context == 0 ? req->context
+           : req->context == 0 ? event->context : 0;
+
+    if (only != 0 && !(json->nodes[only].flags & TRK_JSON_SPARSE)) {
+        trk_buf_str(out, trk_json_text(json, only));
+        return;
+    }
+
     trk_buf_byte(out, '{');
 
     if (event->context != 0) {
-        trk_record_members(out, &req->json, event->context);
+        trk_record_members(out, json, event->context);
     }
 
     if (req->context != 0) {
@@ -217,6 +231,23 @@ trk_record_member(trk_buf_t *out, const trk_json_t *json, uint32_t name)
 void
 trk_record_origin(trk_buf_t *out, const trk_origin_t *origin)
 {
+    if (origin->fixed.n) {
+        trk_buf_str(out, origin->fixed);
+
+    } else {
+        trk_record_fixed(out, origin);
+    }
+
+    if (origin->edge.n) {
+        trk_buf_lit(out, ",\"seq\":");
+        trk_buf_uint(out, origin->seq);
+    }
+}
+
+
+void
+trk_record_fixed(trk_buf_t *out, const trk_origin_t *origin)
+{
     if (origin->ip.n) {
         trk_record_name(out, "ip");
         trk_buf_json_string(out, origin->ip);
@@ -239,8 +270,7 @@ trk_record_origin(trk_buf_t *out, const trk_origin_t *origin)
     if (origin->edge.n) {
         trk_buf_lit(out, ",\"edge\":\"");
         trk_buf_str(out, origin->edge);
-        trk_buf_lit(out, "\",\"seq\":");
-        trk_buf_uint(out, origin->seq);
+        trk_buf_byte(out, '"');
     }
 }
 

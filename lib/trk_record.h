@@ -23,6 +23,8 @@ typedef struct {
     trk_str_t  edge;            /* 16 hex digits; seq, too, is absent if
                                    empty */
     uint64_t   seq;
+    trk_str_t  fixed;           /* what trk_record_fixed() wrote of all that,
+                                   or empty: then it is written each time */
     uint8_t    no_ids;          /* privacy signals: user_id, session_id and
                                    anonymous_id are left out, of keys too */
 } trk_origin_t;
@@ -48,6 +50,9 @@ void trk_record_key(trk_buf_t *out, trk_request_t *req,
 void trk_record_time(trk_buf_t *out, const char *name, size_t len,
     int64_t ms);
 void trk_record_origin(trk_buf_t *out, const trk_origin_t *origin);
+
+/* The members ip to edge, which are the same in all records of a request. */
+void trk_record_fixed(trk_buf_t *out, const trk_origin_t *origin);
 
 #define trk_record_when(out, name, ms)                                        \
     trk_record_time(out, ",\"" name "\":\"", sizeof(",\"" name "\":\"") - 1, ms)

@@ -672,6 +672,7 @@ trk_context_check(trk_request_t *req, trk_event_t *event, uint32_t value)
 
         if (known->n != 0 && nodes[name + 1].type == TRK_JSON_NULL) {
             nodes[name].flags |= TRK_JSON_SKIP;
+            nodes[value].flags |= TRK_JSON_SPARSE;
             continue;
         }
 

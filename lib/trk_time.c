@@ -20,7 +20,7 @@ static int trk_time_days_of(int year, int month);
 static int trk_time_fraction(const uint8_t **p, const uint8_t *end);
 static int trk_time_zone(const uint8_t *p, const uint8_t *end,
     int64_t *offset);
-static void trk_time_put(char *dst, int v, int digits);
+static void trk_time_two(char *dst, unsigned v);
 
 
 int
@@ -186,11 +186,12 @@ trk_days_from_civil(int year, int month, int day)
 void
 trk_time_format(int64_t ms, char *dst)
 {
-    int      era, d, y, mp, day, month, year;
-    int64_t  days, rest;
+    int       era, d, y, mp, year;
+    int64_t   days;
+    unsigned  rest, month;
 
     days = trk_time_day(ms);
-    rest = ms - days * TRK_DAY_MS;
+    rest = (unsigned) (ms - days * TRK_DAY_MS);
     days += TRK_EPOCH_SHIFT;
 
     era = (int) ((days >= 0 ? days : days - (TRK_ERA_DAYS - 1))
@@ -200,29 +201,30 @@ trk_time_format(int64_t ms, char *dst)
     d -= y * 365 + y / 4 - y / 100;
     mp = (5 * d + 2) / 153;
 
-    day = d - (153 * mp + 2) / 5 + 1;
-    month = mp < 10 ? mp + 3 : mp - 9;
+    month = (unsigned) (mp < 10 ? mp + 3 : mp - 9);
     year = y + era * 400 + (month <= 2);
 
     memcpy(dst, "0000-00-00T00:00:00.000Z", TRK_TIME_LEN);
 
-    trk_time_put(dst, year, 4);
-    trk_time_put(dst + 5, month, 2);
-    trk_time_put(dst + 8, day, 2);
-    trk_time_put(dst + 11, (int) (rest / 3600000), 2);
-    trk_time_put(dst + 14, (int) (rest / 60000 % 60), 2);
-    trk_time_put(dst + 17, (int) (rest / 1000 % 60), 2);
-    trk_time_put(dst + 20, (int) (rest % 1000), 3);
+    trk_time_two(dst, (unsigned) year / 100);
+    trk_time_two(dst + 2, (unsigned) year % 100);
+    trk_time_two(dst + 5, month);
+    trk_time_two(dst + 8, (unsigned) (d - (153 * mp + 2) / 5 + 1));
+    trk_time_two(dst + 11, rest / 3600000);
+    trk_time_two(dst + 14, rest / 60000 % 60);
+    trk_time_two(dst + 17, rest / 1000 % 60);
+    dst[20] = (char) ('0' + rest % 1000 / 100);
+    trk_time_two(dst + 21, rest % 100);
 }
 
 
-static void
-trk_time_put(char *dst, int v, int digits)
+/* Two digits. */
+
+static inline void
+trk_time_two(char *dst, unsigned v)
 {
-    while (digits-- > 0) {
-        dst[digits] = (char) ('0' + v % 10);
-        v /= 10;
-    }
+    dst[0] = (char) ('0' + v / 10);
+    dst[1] = (char) ('0' + v % 10);
 }
 
 

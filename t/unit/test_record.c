@@ -93,6 +93,17 @@ test_write(void)
             "\"context\":{\"page_url\":\"/x\",\"locale\":\"de\"}," TAIL,
             "all members; nulls left out; context inherited");
 
+    write_first("{\"event_type\":\"click\",\"fields\":"
+                "{\"button_name\":\"b\"},\"context\":{ \"sdk\" : \"1\" }}");
+    ok(has_text(out.p, out.n, "\"context\":{ \"sdk\" : \"1\" },"),
+       "a context alone is copied as it came");
+
+    write_first("{\"event_type\":\"click\",\"fields\":"
+                "{\"button_name\":\"b\"},\"context\":"
+                "{\"locale\":null, \"sdk\" : \"1\"}}");
+    ok(has_text(out.p, out.n, "\"context\":{\"sdk\":\"1\"},"),
+       "but for its nulls");
+
     write_first("{\"event_type\":\"drop it\",\"fields\":{\"x\":1}}");
     ok(has_text(out.p, out.n, "\"fields\":{},"), "dropped fields");
 
@@ -100,6 +111,32 @@ test_write(void)
                 "{\"x\":{\"y\":null},\"button_name\":\"b\"}}");
     ok(has_text(out.p, out.n, "{\"x\":{\"y\":null},\"button_name\":\"b\"}"),
        "kept fields, nulls inside them untouched");
+}
+
+
+static void
+test_fixed(void)
+{
+    trk_buf_t     fixed, written;
+    trk_origin_t  again;
+
+    trk_buf_init(&fixed, UINT32_MAX);
+    trk_buf_init(&written, UINT32_MAX);
+
+    again = origin;
+    trk_record_fixed(&fixed, &origin);
+    again.fixed = trk_str_of(fixed.p, fixed.n);
+
+    write_first("{\"event_type\":\"click\",\"fields\":"
+                "{\"button_name\":\"b\"}}");
+    trk_record_write(&written, &req, &req.events[0], &again);
+
+    ok(trk_str_eq(trk_str_of(out.p, out.n),
+                  trk_str_of(written.p, written.n)),
+       "what is the same for all events may be written once");
+
+    trk_buf_free(&fixed);
+    trk_buf_free(&written);
 }
 
 
@@ -232,6 +269,7 @@ main(void)
     trk_buf_init(&out, 1 << 20);
 
     test_write();
+    test_fixed();
     test_keys();
     test_read_back();
     test_strangers();
