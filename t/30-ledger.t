@@ -82,7 +82,7 @@ is_deeply(
     good('some are void, lost, in a spool', [
         beat(void => [[2, 3]], lost => [[4, 4]], spool => [[5, 6], [10, 10]]),
     ], [events(1, 3, 7 .. 9, 7)]),
-    { edges => 1, ended => 0, numbers => 10, void => 2, lost => 1,
+    { edges => 1, ended => 0, unfinished => 0, numbers => 10, void => 2, lost => 1,
       spool => 3, 'void, but there' => 1, 'lost, but there' => 0, twice => 1 },
     'and counted');
 
@@ -129,6 +129,10 @@ bad('an edge without beats', 'unfinished, untold', [], [events(1)]);
 
 bad('an edge that fell silent', 'unfinished',
     [beat(at => rfc3339($now - 100_000))], [events(1 .. 10)]);
+
+good('it died with all of nginx', [
+    beat(at => rfc3339($now - 100_000), upto => 8),
+], [events(1 .. 10)], '--died');
 
 bad('void beyond upto', 'beat speaks of what it does not cover',
     [beat(void => [[10, 11]])], [events(1 .. 10)]);

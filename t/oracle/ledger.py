@@ -207,12 +207,14 @@ def check(args: argparse.Namespace, findings: Findings) -> dict[str, int]:
         summary["edges"] += 1
         summary["ended"] += edge.end
         check_edge(name, edge, found.get(name, {}), findings, summary)
+        silent = not edge.end and edge.last < now - args.silent * 1000
+        summary["unfinished"] += silent
+        if silent and not args.died:
+            findings.add("unfinished", f"{name} upto {edge.upto}")
         behind = [seq for seq in found.get(name, ()) if seq > edge.upto]
-        if behind and not edge.end:
+        if behind and not edge.end and not (silent and args.died):
             findings.add("untold", f"{name} {min(behind)}-{max(behind)},"
                          f" upto {edge.upto}")
-        if not edge.end and edge.last < now - args.silent * 1000:
-            findings.add("unfinished", f"{name} upto {edge.upto}")
         if args.drained and edge.spool:
             findings.add("still in a spool", f"{name} {edge.spool[:5]}")
     return dict(summary)
@@ -240,6 +242,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="topics whose records have edge and seq")
     parser.add_argument("--silent", type=float, default=60,
                         help="seconds after which an edge is taken for dead")
+    parser.add_argument("--died", action="store_true", help="edges may be"
+                        " unfinished: all of nginx was killed")
     parser.add_argument("--drained", action="store_true",
                         help="nothing may be in a spool any more")
 
