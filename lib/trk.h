@@ -92,8 +92,8 @@ void trk_buf_add_more(trk_buf_t *b, const void *p, size_t n);
 static inline uint8_t *
 trk_buf_reserve(trk_buf_t *b, size_t n)
 {
-    return n <= b->cap - b->n && !b->failed ? b->p + b->n
-                                            : trk_buf_reserve_more(b, n);
+    return n > 0 && n <= b->cap - b->n && !b->failed
+           ? b->p + b->n : trk_buf_reserve_more(b, n);
 }
 
 static inline void
