@@ -47,7 +47,8 @@ CONF
 # Track::Nginx->new(stack => $stack, http => TEXT): TEXT stands in the http
 # block, that of `main`, if given, before it.  In it %%DIR%%, %%POSTGRES%%,
 # %%KAFKA%%, %%PORT%%, %%PORT2%% and what `replace` gives are filled in.  `conf`
-# instead of `http` is a whole file.
+# instead of `http` is a whole file.  `folders` are made beside schema/, for the
+# workers' user.
 sub new {
     my ($class, %arg) = @_;
     my $dir = File::Temp::tempdir('track-nginx-XXXXXX', TMPDIR => 1);
@@ -55,10 +56,9 @@ sub new {
     my $self = bless { dir => $dir, known => $arg{known} || [] }, $class;
 
     chmod 0755, $dir;
-    mkdir "$dir/schema" or die "cannot make $dir/schema: $!\n";
-    if ($> == 0) {
-        my ($uid, $gid) = (getpwnam 'www-data')[2, 3];
-        chown $uid, $gid, "$dir/schema";
+    for my $folder (map { "$dir/$_" } 'schema', @{ $arg{folders} || [] }) {
+        mkdir $folder or die "cannot make $folder: $!\n";
+        chown((getpwnam 'www-data')[2, 3], $folder) if $> == 0;
     }
 
     $self->{port} = $stack->free_port();
@@ -124,6 +124,19 @@ sub start {
     wait_for(10, 'nginx.pid', sub { -s "$self->{dir}/nginx.pid" });
 
     return $self;
+}
+
+
+# kill -9 of master and workers, as a machine's supervisor does, and a start.
+sub crash {
+    my ($self) = @_;
+    my @all = ($self->pid() || (), $self->children());
+
+    kill 'KILL', @all;
+    wait_for(10, 'nginx to die', sub { !grep { kill 0, $_ } @all });
+    unlink "$self->{dir}/nginx.pid";
+
+    return $self->start();
 }
 
 
