@@ -578,7 +578,7 @@ ngx_http_track_listen_verdict(ngx_http_track_listener_t *l)
 
     p = ngx_cpymem(b->last, "id: ", sizeof("id: ") - 1);
     p = ngx_http_track_listen_life(p, wk->sh);
-    p = ngx_sprintf(p, "%uL\ndata: ", l->next);
+    p = ngx_sprintf(p, "%uL\nevent: verdict\ndata: ", l->next);
 
     len = ngx_http_track_live_read(wk, l->next, p);
 
