@@ -105,6 +105,11 @@ void ngx_http_track_ledger_close(ngx_http_track_worker_t *wk, uint64_t seq,
 /* Before this worker's own spool gets its folder. */
 void ngx_http_track_ledger_spooled(ngx_http_track_worker_t *wk);
 
+/* The spool of another edge is ours now: all of its records are known, none
+ * was drained yet. */
+void ngx_http_track_ledger_adopted(ngx_http_track_worker_t *wk,
+    const u_char *edge);
+
 /* All that the voice had to say of its book has been delivered. */
 void ngx_http_track_ledger_closed(ngx_http_track_voice_t *v);
 
