@@ -22,7 +22,7 @@ my $MODULE = root() . '/build/ngx_http_track_module.so';
 my $HEAD = <<'CONF';
 load_module %%MODULE%%;
 %%USER%%
-worker_processes 2;
+worker_processes %%WORKERS%%;
 worker_rlimit_nofile 4096;
 pid %%DIR%%/nginx.pid;
 error_log %%DIR%%/error.log notice;
@@ -45,7 +45,7 @@ CONF
 
 
 # Track::Nginx->new(stack => $stack, http => TEXT): TEXT stands in the http
-# block, that of `main`, if given, before it.  In it %%DIR%%, %%POSTGRES%%,
+# block, that of `main`, if given, before it; `workers` is 2.  In it %%DIR%%, %%POSTGRES%%,
 # %%KAFKA%%, %%PORT%%, %%PORT2%% and what `replace` gives are filled in.  `conf`
 # instead of `http` is a whole file.  `folders` are made beside schema/, for the
 # workers' user.
@@ -67,6 +67,7 @@ sub new {
         DIR      => $dir,
         MODULE   => $ENV{TRACK_MODULE} || $MODULE,
         USER     => $> == 0 ? 'user www-data;' : '',
+        WORKERS  => $arg{workers} || 2,
         MAIN     => $arg{main} || '',
         PORT     => $self->{port},
         PORT2    => $self->{port2},
