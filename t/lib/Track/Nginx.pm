@@ -45,10 +45,10 @@ CONF
 
 
 # Track::Nginx->new(stack => $stack, http => TEXT): TEXT stands in the http
-# block, that of `main`, if given, before it; `workers` is 2.  In it %%DIR%%, %%POSTGRES%%,
-# %%KAFKA%%, %%PORT%%, %%PORT2%% and what `replace` gives are filled in.  `conf`
-# instead of `http` is a whole file.  `folders` are made beside schema/, for the
-# workers' user.
+# block, that of `main`, if given, before it; there are `workers` (2) of them.
+# In it %%DIR%%, %%POSTGRES%%, %%KAFKA%%, %%PORT%%, %%PORT2%% and what `replace`
+# gives are filled in.  `conf` instead of `http` is a whole file.  `folders` are
+# made beside schema/, for the workers' user.
 sub new {
     my ($class, %arg) = @_;
     my $dir = File::Temp::tempdir('track-nginx-XXXXXX', TMPDIR => 1);
