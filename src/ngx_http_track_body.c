@@ -87,7 +87,7 @@ ngx_http_track_body_inflate(ngx_http_request_t *r,
     cl = r->request_body ? r->request_body->bufs : NULL;
 
     rc = ngx_http_track_inflate(wk, cl, max, &wk->body, &body->code,
-                                r->connection->log);
+                                ngx_http_track_log(r));
 
     if (rc == NGX_DECLINED && body->code == TRK_ERR_BAD_ENCODING) {
 
@@ -200,7 +200,7 @@ ngx_http_track_body_copy(ngx_http_request_t *r, ngx_chain_t *cl, u_char *p,
             ngx_memcpy(p, b->pos, size);
 
         } else if (ngx_http_track_body_read(b->file, p, size, b->file_pos,
-                                            r->connection->log)
+                                            ngx_http_track_log(r))
                    != NGX_OK)
         {
             return NGX_ERROR;
