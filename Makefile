@@ -3,6 +3,7 @@
 #   make            everything: module, loader, SDK, embedded ClickHouse
 #   make module     the nginx module; NGINX_SRC=DIR for any nginx tree >= 1.22
 #   make loader     track-loader
+#   make tools      track-spool
 #   make sdk        the browser script
 #   make bench      what bench/run edge needs besides
 #   make unit       C unit tests with ASan and UBSan (prove t/00-unit.t runs them)
@@ -30,6 +31,9 @@ SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g \
              -fno-omit-frame-pointer
 TRACK_C   := $(CSTD) $(WARN) -fvisibility=hidden -Ilib -It/unit -MMD -MP
 
+TOOLS_PC  := rdkafka
+TOOLS_C    = $(shell $(PKGCONFIG) --cflags $(TOOLS_PC))
+TOOLS_LD   = $(shell $(PKGCONFIG) --libs $(TOOLS_PC))
 LOADER_PC := rdkafka libpq libcurl libmicrohttpd inih
 LOADER_C   = $(shell $(PKGCONFIG) --cflags $(LOADER_PC))
 LOADER_LD  = $(shell $(PKGCONFIG) --libs $(LOADER_PC)) -lpthread -lm
@@ -48,14 +52,18 @@ CHDB_LIB  := $(firstword $(wildcard node_modules/@chdb/*/libchdb.so))
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/%.o)
 LIB_ASAN  := $(LIB_SRC:%.c=$(BUILD)/asan/%.o)
 LOAD_OBJ  := $(LOAD_SRC:%.c=$(BUILD)/%.o)
+TOOLS_SRC := $(wildcard tools/*.c) $(wildcard src/ngx_http_track_spool_io.c) \
+             $(wildcard src/ngx_http_track_spool_file.c)
+TOOLS_OBJ := $(TOOLS_SRC:%.c=$(BUILD)/tools/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN  := $(UNIT_SRC:t/unit/%.c=$(BUILD)/unit/%)
 
 # What cannot be built in a tree that lacks its sources is left out of `all`.
 PARTS     := $(if $(wildcard config),module) $(if $(LOAD_SRC),loader) \
+             $(if $(wildcard tools/*.c),tools) \
              $(if $(wildcard sdk/package.json),sdk) clickhouse unit
 
-.PHONY: all module loader sdk bench unit check install clean clickhouse
+.PHONY: all module loader tools sdk bench unit check install clean clickhouse
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -89,6 +97,18 @@ loader: $(BUILD)/track-loader
 
 $(BUILD)/track-loader: $(LOAD_OBJ) $(BUILD)/libtrk.a
 	$(call do,LINK)$(CC) $(OPT) -o $@ $(LOAD_OBJ) $(BUILD)/libtrk.a $(LOADER_LD)
+
+
+# track-spool reads spools with the module's own code: plain C in src/.
+
+tools: $(BUILD)/track-spool
+
+$(BUILD)/tools/%.o: %.c
+	@mkdir -p $(@D)
+	$(call do,CC)$(CC) $(TRACK_C) $(OPT) $(TOOLS_C) -Isrc -c -o $@ $<
+
+$(BUILD)/track-spool: $(TOOLS_OBJ) $(BUILD)/libtrk.a
+	$(call do,LINK)$(CC) $(OPT) -o $@ $(TOOLS_OBJ) $(BUILD)/libtrk.a $(TOOLS_LD)
 
 
 unit: $(UNIT_BIN)
@@ -150,14 +170,15 @@ check:
 	dev/check/all
 
 
-install: module loader
+install: module loader tools
 	install -d $(DESTDIR)$(MODULES) $(DESTDIR)$(PREFIX)/bin \
 	    $(DESTDIR)$(PREFIX)/share/nginx-track/migrations
 	install -m 644 $(BUILD)/ngx_http_track_module.so \
 	    $(DESTDIR)$(MODULES)/ngx_http_track_module.so.new
 	mv $(DESTDIR)$(MODULES)/ngx_http_track_module.so.new \
 	    $(DESTDIR)$(MODULES)/ngx_http_track_module.so
-	install -m 755 $(BUILD)/track-loader $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(BUILD)/track-loader $(BUILD)/track-spool \
+	    $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 nginx.conf.example loader/loader.conf.example \
 	    $(DESTDIR)$(PREFIX)/share/nginx-track/
 	cp -R migrations/. $(DESTDIR)$(PREFIX)/share/nginx-track/migrations/
@@ -167,12 +188,12 @@ install: module loader
 
 # Kafka's jars and nginx's configured tree stay: neither is a product.
 clean:
-	rm -rf $(BUILD)/lib $(BUILD)/loader $(BUILD)/asan $(BUILD)/unit \
+	rm -rf $(BUILD)/lib $(BUILD)/loader $(BUILD)/tools $(BUILD)/asan $(BUILD)/unit \
 	    $(BUILD)/bench/load $(BUILD)/bench-load $(BUILD)/bench-read.so \
-	    $(BUILD)/libtrk.a $(BUILD)/track-loader \
+	    $(BUILD)/libtrk.a $(BUILD)/track-loader $(BUILD)/track-spool \
 	    $(BUILD)/clickhouse-embedded $(BUILD)/ngx_http_track_module.so \
 	    $(BUILD)/nginx-src*/objs sdk/dist
 
 
--include $(LIB_OBJ:.o=.d) $(LIB_ASAN:.o=.d) $(LOAD_OBJ:.o=.d)
+-include $(LIB_OBJ:.o=.d) $(LIB_ASAN:.o=.d) $(LOAD_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d)
 -include $(UNIT_BIN:%=%.d) $(BENCH_OBJ:.o=.d)

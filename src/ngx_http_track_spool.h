@@ -91,6 +91,13 @@ typedef struct {
 const ngx_http_track_holding_t *ngx_http_track_spool_holding(
     ngx_http_track_worker_t *wk, ngx_uint_t i);
 
+/* Where the spool of an edge is.  NGX_OK: ours, with all of it among the
+ * holdings; NGX_DECLINED: somebody else's, or not known yet; NGX_DONE: there
+ * is none, a look at the path that began after `since` (ngx_current_msec) did
+ * not find it, or track_spool is off. */
+ngx_int_t ngx_http_track_spool_where(ngx_http_track_worker_t *wk,
+    const u_char *edge, ngx_msec_t since);
+
 /* exit_process: writes and syncs what is appended, blocking, for at most ms;
  * handlers are called from inside here.  The only call that blocks. */
 void ngx_http_track_spool_flush(ngx_http_track_worker_t *wk, ngx_msec_t ms);

@@ -13,7 +13,9 @@
  */
 
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 
 #include "ngx_http_track_spool_io.h"
 
