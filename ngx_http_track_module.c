@@ -503,6 +503,8 @@ ngx_http_track_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&tmcf->topics, cf->pool, 2, sizeof(ngx_str_t))
            != NGX_OK
+        || ngx_array_init(&tmcf->timeouts, cf->pool, 2, sizeof(ngx_msec_t))
+           != NGX_OK
         || ngx_http_track_sites_init(cf, tmcf) != NGX_OK)
     {
         return NULL;
@@ -608,8 +610,11 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     tmcf->max_ack_timeout = ngx_max(tmcf->max_ack_timeout, conf->ack_timeout);
     tmcf->max_events = ngx_max(tmcf->max_events, (size_t) conf->max_events);
 
-    if (ngx_http_track_topic_index(tmcf, &conf->topic, &conf->topic_index)
-        != NGX_OK)
+    if (ngx_http_track_wait_lane(tmcf, conf->ack_timeout, &conf->lane)
+        != NGX_OK
+        || ngx_http_track_topic_index(tmcf, &conf->topic,
+                                      &conf->topic_index)
+           != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }

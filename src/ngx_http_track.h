@@ -53,6 +53,7 @@ typedef struct ngx_http_track_message_s   ngx_http_track_message_t;
 typedef struct ngx_http_track_pg_s        ngx_http_track_pg_t;
 typedef struct ngx_http_track_spool_s     ngx_http_track_spool_t;
 typedef struct ngx_http_track_wait_s      ngx_http_track_wait_t;
+typedef struct ngx_http_track_waits_s     ngx_http_track_waits_t;
 typedef struct ngx_http_track_worker_s    ngx_http_track_worker_t;
 
 
@@ -64,6 +65,7 @@ typedef struct {
     ngx_str_t                    brokers;
     ngx_array_t                  properties;    /* ngx_keyval_t */
     ngx_array_t                  topics;        /* ngx_str_t, distinct */
+    ngx_array_t                  timeouts;      /* ngx_msec_t, distinct */
     ngx_array_t                  sites;         /* see _access.c */
     ngx_msec_t                   max_ack_timeout;   /* of all locations */
     size_t                       max_events;        /* likewise */
@@ -113,6 +115,7 @@ typedef struct {
     ngx_uint_t                   rejected_index;    /* or NOWHERE */
     ngx_uint_t                   ack;           /* ngx_http_track_ack_e */
     ngx_msec_t                   ack_timeout;
+    ngx_uint_t                   lane;          /* in main conf's timeouts */
     ngx_int_t                    max_events;
     size_t                       max_event_size;
     ngx_uint_t                   key;           /* ngx_http_track_key_e */
@@ -162,7 +165,7 @@ struct ngx_http_track_worker_s {
     ngx_http_track_live_t       *live;          /* NULL: no track_live */
     trk_buf_t                    verdict;       /* for the live ring */
     ngx_http_track_spool_t      *spool;         /* NULL: track_spool off */
-    ngx_queue_t                  settled;       /* waits with all reports */
+    ngx_http_track_waits_t      *waits;
     ngx_http_track_inflate_t    *inflate;       /* NULL: no gzip so far */
     trk_buf_t                    body;          /* that is not in one piece */
     trk_request_t                request;
@@ -170,7 +173,6 @@ struct ngx_http_track_worker_s {
     trk_buf_t                    records;
     ngx_http_track_message_t    *messages;      /* conf's max_events */
     u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];
-    uint64_t                     seq;           /* of the last event */
     size_t                       max_record;    /* bytes, key included */
     size_t                       max_records;   /* bytes of a batch */
     size_t                       random_left;
@@ -207,6 +209,7 @@ struct ngx_http_track_ctx_s {
     unsigned                     quiet:1;       /* no line with the client */
     unsigned                     pixel:1;
     unsigned                     safe:1;        /* answered, as ack says */
+    unsigned                     kept:1;        /* there is something to ack */
 };
 
 
@@ -247,6 +250,9 @@ ngx_int_t ngx_http_track_topic_index(ngx_http_track_main_conf_t *tmcf,
 
 /* NULL: this process serves no track location */
 extern ngx_http_track_worker_t  *ngx_http_track_worker;
+
+/* what timers without a connection show as theirs in the debug log */
+extern ngx_connection_t          ngx_http_track_dumb;
 
 ngx_int_t ngx_http_track_init_process(ngx_cycle_t *cycle);
 void ngx_http_track_exit_process(ngx_cycle_t *cycle);
@@ -326,7 +332,11 @@ void ngx_http_track_inflate_exit(ngx_http_track_worker_t *wk);
 ngx_int_t ngx_http_track_send(ngx_http_request_t *r,
     ngx_http_track_answer_t *answer);
 
-/* Answers with an error of the whole request; offset SIZE_MAX: without. */
+/* What an error of the whole request answers; offset SIZE_MAX: without. */
+ngx_int_t ngx_http_track_refusal(ngx_http_request_t *r,
+    trk_error_code_t code, size_t offset, ngx_http_track_answer_t *answer);
+
+/* Answers so. */
 ngx_int_t ngx_http_track_refuse(ngx_http_request_t *r, trk_error_code_t code,
     size_t offset);
 
@@ -343,38 +353,71 @@ ngx_int_t ngx_http_track_answer_body(ngx_http_request_t *r, ngx_str_t *body);
 
 /* ngx_http_track_event.c */
 
-/* Mints ids and writes key and record of every accepted event of the judged
- * request.  NGX_OK: *n of wk->messages; NGX_DECLINED: more bytes than could
- * ever be queued; NGX_ERROR. */
+/* How many messages the judged request makes: of accepted events, and, where
+ * they are kept, of *rejected ones. */
+size_t ngx_http_track_event_count(ngx_http_track_worker_t *wk,
+    ngx_http_track_loc_conf_t *tlcf, size_t *rejected);
+
+/* Mints ids and writes them, numbered from seq: their bytes one behind the
+ * other into wk->records, all else but addresses into wk->messages.  NGX_OK;
+ * NGX_DECLINED: more bytes than could ever be queued; NGX_ERROR. */
 ngx_int_t ngx_http_track_event_records(ngx_http_request_t *r,
-    ngx_http_track_worker_t *wk, size_t *n);
+    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf,
+    uint64_t seq);
+
+/* Likewise the one of a body that was refused as a whole, with body->code at
+ * `offset` (SIZE_MAX: nowhere). */
+ngx_int_t ngx_http_track_event_body(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf,
+    ngx_http_track_body_t *body, size_t offset, uint64_t seq);
+
+/* Nothing is kept: for the live ring alone.  body NULL: the judged request. */
+void ngx_http_track_event_show(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_body_t *body, size_t offset);
 
 /* A fresh edge id into wk->edge.  NGX_ERROR: no randomness. */
 ngx_int_t ngx_http_track_event_edge(ngx_http_track_worker_t *wk);
 
 
-/* ngx_http_track_wait.c */
+/* ngx_http_track_deliver.c; both return what finalizes r */
 
-/* A wait of r for the reports of its events, with the answer for when all
- * are good.  NULL: no memory. */
-ngx_http_track_wait_t *ngx_http_track_wait_create(ngx_http_request_t *r,
+/* Sends the messages of the judged request on their way, and answer when
+ * they are safe, or what went wrong. */
+ngx_int_t ngx_http_track_deliver(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf,
     ngx_http_track_answer_t *answer);
 
-/* Undoes create when nothing was produced. */
-void ngx_http_track_wait_cancel(ngx_http_track_wait_t *w);
+/* Refuses a body as a whole, with body->code, when it is kept as a rejected
+ * one. */
+ngx_int_t ngx_http_track_deliver_body(ngx_http_request_t *r,
+    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf,
+    ngx_http_track_body_t *body, size_t offset);
 
-/* Parks r until `pending` reports have come, for at most timeout ms.  `failed`
- * events could not be produced.  Returns what finalizes r, or NGX_DONE: r is
- * parked. */
-ngx_int_t ngx_http_track_wait_start(ngx_http_track_wait_t *w,
-    ngx_uint_t pending, ngx_uint_t failed, ngx_msec_t timeout);
 
-/* One report; ok: Kafka has the event.  Called inside the library's poll, so
- * it finishes no request: settled ones queue up for wait_finish. */
-void ngx_http_track_wait_report(ngx_http_track_wait_t *w, ngx_uint_t ok);
+/* ngx_http_track_wait.c */
 
-/* Answers the requests whose reports have all come. */
+ngx_int_t ngx_http_track_wait_init(ngx_http_track_worker_t *wk);
+
+/* exit_process: what is not safe yet gets what time there is to reach Kafka
+ * or the spool, and its outcome is booked. */
+void ngx_http_track_wait_exit(ngx_http_track_worker_t *wk);
+
+/* Where waits of that timeout stand; at configuration time. */
+ngx_int_t ngx_http_track_wait_lane(ngx_http_track_main_conf_t *tmcf,
+    ngx_msec_t timeout, ngx_uint_t *lane);
+
+/* Kafka has taken something; in the library's poll. */
+void ngx_http_track_wait_delivered(ngx_http_track_worker_t *wk);
+
+/* Does what reports have made possible: answers requests. */
 void ngx_http_track_wait_finish(ngx_http_track_worker_t *wk);
+
+/* Whether nobody waits, and what the producer holds need not be waited for:
+ * Kafka is away, and the spool has it. */
+ngx_uint_t ngx_http_track_wait_hopeless(ngx_http_track_worker_t *wk);
+
+/* Waits hold a leaving worker no longer. */
+void ngx_http_track_wait_let_go(ngx_http_track_worker_t *wk);
 
 
 /* ngx_http_track_property.c; error has NGX_HTTP_TRACK_ERROR_LEN bytes */
@@ -391,7 +434,7 @@ ngx_int_t ngx_http_track_properties(ngx_http_track_main_conf_t *tmcf,
     ngx_http_track_property_pt set, void *conf, char *error);
 
 
-/* ngx_http_track_kafka.c: all of librdkafka */
+/* ngx_http_track_kafka.c; what it knows of librdkafka is in _rdkafka */
 
 /* Configuration time, without a producer; error has
  * NGX_HTTP_TRACK_ERROR_LEN bytes. */
@@ -403,6 +446,9 @@ ngx_int_t ngx_http_track_kafka_check(ngx_http_track_main_conf_t *tmcf,
 /* Kafka being away is no error: NGX_ERROR is want of memory. */
 ngx_int_t ngx_http_track_kafka_init(ngx_http_track_worker_t *wk);
 void ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk);
+
+/* exit_process, before that: serves reports for at most ms. */
+void ngx_http_track_kafka_flush(ngx_http_track_worker_t *wk, ngx_msec_t ms);
 
 /*
  * What became of a message.  FAILED: not there, or not known to be; another
@@ -442,6 +488,10 @@ struct ngx_http_track_message_s {
     unsigned                     rejected:1;    /* is of a rejected event */
     unsigned                     held:1;        /* handler is to be called */
     unsigned                     delivered:1;
+    unsigned                     spooled:1;     /* and synced */
+    unsigned                     too_large:1;   /* that is why REFUSED */
+    unsigned                     outcome:2;     /* of what was not taken, */
+    ngx_http_track_message_t    *next;          /* until it is reported */
 };
 
 
@@ -450,14 +500,6 @@ struct ngx_http_track_message_s {
  * NGX_DECLINED: no room for all, or no producer; nothing was handed over. */
 ngx_int_t ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk,
     ngx_http_track_message_t *messages, size_t n);
-
-/* Hands the worker's n messages to the producer, w with each.  NGX_OK:
- * *failed of them were refused, the others will be reported to w from the
- * event loop; NGX_DECLINED: no room, or no producer; nothing was handed
- * over. */
-ngx_int_t ngx_http_track_kafka_hand_over(ngx_http_track_worker_t *wk,
-    ngx_uint_t topic, size_t n, ngx_http_track_wait_t *w,
-    ngx_uint_t *failed);
 
 /* A number for a topic, those of the configuration first and in its order;
  * for others, as a spool may hold.  NGX_ERROR: it cannot be used now. */

@@ -20,9 +20,6 @@ static ngx_int_t ngx_http_track_take(ngx_http_request_t *r,
     ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf);
 static ngx_int_t ngx_http_track_verdict(ngx_http_request_t *r,
     ngx_http_track_worker_t *wk, ngx_http_track_answer_t *answer);
-static ngx_int_t ngx_http_track_deliver(ngx_http_request_t *r,
-    ngx_http_track_worker_t *wk, ngx_http_track_loc_conf_t *tlcf,
-    ngx_http_track_answer_t *answer);
 
 
 ngx_int_t
@@ -124,7 +121,7 @@ ngx_http_track_take(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     }
 
     return rc == NGX_DECLINED
-           ? ngx_http_track_refuse(r, body.code, SIZE_MAX)
+           ? ngx_http_track_deliver_body(r, wk, tlcf, &body, SIZE_MAX)
            : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
@@ -137,6 +134,7 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     trk_limits_t                limits;
     const trk_image_t          *image;
     ngx_http_track_ctx_t       *ctx;
+    ngx_http_track_body_t       body;
     ngx_http_track_answer_t     answer;
     ngx_http_track_loc_conf_t  *tlcf;
 
@@ -163,8 +161,12 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
                            text.n);
 
     if (rc == TRK_INVALID) {
-        return ngx_http_track_refuse(r, wk->request.error,
-                                     wk->request.offset);
+        body.text = text;
+        body.size = text.n;
+        body.code = wk->request.error;
+
+        return ngx_http_track_deliver_body(r, wk, tlcf, &body,
+                                           wk->request.offset);
     }
 
     if (rc != TRK_OK) {
@@ -180,15 +182,11 @@ ngx_http_track_judge(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (wk->request.nrejected == wk->request.nevents) {
-        return ngx_http_track_send(r, &answer);
-    }
-
     return ngx_http_track_deliver(r, wk, tlcf, &answer);
 }
 
 
-/* What the client is told if all that was accepted reaches Kafka. */
+/* What the client is told if all that is to be kept is safe. */
 
 static ngx_int_t
 ngx_http_track_verdict(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
@@ -211,43 +209,4 @@ ngx_http_track_verdict(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
     trk_answer_rejected(&wk->answer, req);
 
     return ngx_http_track_answer_body(r, &answer->body);
-}
-
-
-static ngx_int_t
-ngx_http_track_deliver(ngx_http_request_t *r, ngx_http_track_worker_t *wk,
-    ngx_http_track_loc_conf_t *tlcf, ngx_http_track_answer_t *answer)
-{
-    size_t                  n;
-    uint64_t                seq;
-    ngx_int_t               rc;
-    ngx_uint_t              failed;
-    ngx_http_track_wait_t  *w;
-
-    seq = wk->seq;
-    rc = ngx_http_track_event_records(r, wk, &n);
-
-    if (rc != NGX_OK) {
-        wk->seq = seq;      /* nothing will carry these numbers */
-        return rc == NGX_DECLINED
-               ? ngx_http_track_refuse(r, TRK_ERR_REQUEST_TOO_LARGE, SIZE_MAX)
-               : NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    w = ngx_http_track_wait_create(r, answer);
-    if (w == NULL) {
-        wk->seq = seq;
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_track_kafka_hand_over(wk, tlcf->topic_index, n, w, &failed)
-        != NGX_OK)
-    {
-        wk->seq = seq;
-        ngx_http_track_wait_cancel(w);
-        return ngx_http_track_refuse(r, TRK_ERR_UNAVAILABLE, SIZE_MAX);
-    }
-
-    return ngx_http_track_wait_start(w, n - failed, failed,
-                                     tlcf->ack_timeout);
 }

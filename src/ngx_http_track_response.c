@@ -12,6 +12,7 @@
 
 
 static void ngx_http_track_response_count(ngx_uint_t status);
+static ngx_int_t ngx_http_track_response_ack(ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -47,6 +48,10 @@ ngx_http_track_send(ngx_http_request_t *r, ngx_http_track_answer_t *answer)
         /* nginx has no line for it */
 
         ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Entity");
+    }
+
+    if (ngx_http_track_response_ack(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (answer->status == NGX_HTTP_SERVICE_UNAVAILABLE
@@ -91,12 +96,44 @@ ngx_http_track_send(ngx_http_request_t *r, ngx_http_track_answer_t *answer)
 }
 
 
+/* Where the events are that the answer speaks of. */
+
+static ngx_int_t
+ngx_http_track_response_ack(ngx_http_request_t *r)
+{
+    ngx_http_track_ctx_t  *ctx;
+
+    static char  *where[] = { "kafka", "spool", "none" };
+
+    ctx = ngx_http_track_ctx(r);
+
+    if (ctx == NULL || !ctx->kept) {
+        return NGX_OK;
+    }
+
+    return ngx_http_track_response_header(r, "X-Track-Ack", where[ctx->ack]);
+}
+
+
 ngx_int_t
 ngx_http_track_refuse(ngx_http_request_t *r, trk_error_code_t code,
     size_t offset)
 {
+    ngx_http_track_answer_t  answer;
+
+    if (ngx_http_track_refusal(r, code, offset, &answer) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_track_send(r, &answer);
+}
+
+
+ngx_int_t
+ngx_http_track_refusal(ngx_http_request_t *r, trk_error_code_t code,
+    size_t offset, ngx_http_track_answer_t *answer)
+{
     ngx_http_track_ctx_t     *ctx;
-    ngx_http_track_answer_t   answer;
     ngx_http_track_worker_t  *wk;
 
     wk = ngx_http_track_worker;
@@ -111,16 +148,12 @@ ngx_http_track_refuse(ngx_http_request_t *r, trk_error_code_t code,
     ngx_log_error(NGX_LOG_INFO, ngx_http_track_log(r), 0,
                   "track: request refused: %s", trk_error_name(code));
 
-    answer.status = trk_error_status(code);
+    answer->status = trk_error_status(code);
 
     trk_buf_reset(&wk->answer, NGX_HTTP_TRACK_ANSWER_KEEP);
     trk_answer_error(&wk->answer, code, offset);
 
-    if (ngx_http_track_answer_body(r, &answer.body) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_track_send(r, &answer);
+    return ngx_http_track_answer_body(r, &answer->body);
 }
 
 

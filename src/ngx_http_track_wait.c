@@ -1,120 +1,209 @@
 
 /*
- * A request that waits for the delivery reports of its events.
+ * Requests that wait for their messages to be safe.
  *
- * The wait is memory of its own, not the request's: whichever comes first of
- * all reports, the timeout, and the end of the request (a client that left)
- * unties the two.  A wait lives until its last report, since the producer
- * holds its address; an untied one only counts.  There are never more of
- * them than events in the producer's queue, which is bounded.
+ * A wait is memory of its own, not the request's: whichever comes first of
+ * its outcome and the end of the request (a client that left) unties the
+ * two.  Deadlines cost no timer each: waits with the same track_ack_timeout
+ * stand in a queue, first come first due, and one timer runs for the heads of
+ * all queues.  It is set to the earliest deadline when there is none earlier,
+ * and finds nothing to do when that wait was answered in time.
+ *
+ * What a report or the spool makes possible is done in turns of the event
+ * loop, a bounded number of waits each: at the start of an outage thousands
+ * are due at once.
  */
 
 
 #include "ngx_http_track.h"
+#include "ngx_http_track_wait.h"
 
 
-struct ngx_http_track_wait_s {
-    ngx_http_request_t          *request;       /* NULL: untied */
-    ngx_http_cleanup_t          *cleanup;
-    ngx_http_track_worker_t     *worker;
-
-    /* ident must be after 3 pointers: the debug log of timers takes it for
-     * a connection's descriptor */
-    ngx_socket_t                 ident;
-
-    ngx_event_t                  timer;
-    ngx_queue_t                  queue;         /* in worker's settled */
-    ngx_uint_t                   pending;       /* reports to come */
-    ngx_uint_t                   failed;
-    ngx_http_track_answer_t      answer;        /* in the request's pool */
-};
+#define NGX_HTTP_TRACK_WAIT_TURN   256  /* waits in a turn of the loop */
+#define NGX_HTTP_TRACK_WAIT_FLUSH  300  /* ms at exit, for Kafka */
+#define NGX_HTTP_TRACK_WAIT_SPOOL  300  /* and for the spool */
 
 
+static void ngx_http_track_wait_copy(ngx_http_track_wait_t *w,
+    ngx_http_track_message_t *messages, u_char *p);
+static void ngx_http_track_wait_enter(ngx_http_track_wait_t *w,
+    ngx_queue_t *queue);
 static ngx_http_request_t *ngx_http_track_wait_untie(
     ngx_http_track_wait_t *w);
 static void ngx_http_track_wait_cleanup(void *data);
-static void ngx_http_track_wait_timeout_handler(ngx_event_t *ev);
-static ngx_int_t ngx_http_track_wait_answer(ngx_http_request_t *r,
-    ngx_http_track_wait_t *w);
-static void ngx_http_track_wait_resume(ngx_http_request_t *r, ngx_int_t rc);
+static void ngx_http_track_wait_timer(ngx_http_track_worker_t *wk,
+    ngx_msec_t deadline);
+static void ngx_http_track_wait_timer_handler(ngx_event_t *ev);
+static ngx_http_track_wait_t *ngx_http_track_wait_first(
+    ngx_http_track_waits_t *ws);
+static void ngx_http_track_wait_next_handler(ngx_event_t *ev);
+static void ngx_http_track_wait_tell(ngx_http_track_wait_t *w,
+    ngx_http_request_t *r, trk_error_code_t code);
+static size_t ngx_http_track_wait_each(ngx_http_track_worker_t *wk,
+    size_t (*visit)(ngx_http_track_wait_t *w));
+
+
+ngx_int_t
+ngx_http_track_wait_init(ngx_http_track_worker_t *wk)
+{
+    ngx_uint_t               i;
+    ngx_http_track_waits_t  *ws;
+
+    ws = ngx_pcalloc(wk->conf->cycle->pool, sizeof(ngx_http_track_waits_t));
+    if (ws == NULL) {
+        return NGX_ERROR;
+    }
+
+    ws->lanes = ngx_palloc(wk->conf->cycle->pool,
+                           wk->conf->timeouts.nelts * sizeof(ngx_queue_t));
+    if (ws->lanes == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < wk->conf->timeouts.nelts; i++) {
+        ngx_queue_init(&ws->lanes[i]);
+    }
+
+    ngx_queue_init(&ws->hasty);
+    ngx_queue_init(&ws->turn);
+
+    ws->max = ngx_max(wk->conf->cycle->connection_n / 2, 1);
+    ws->delivered = ngx_current_msec;
+
+    ws->timer.handler = ngx_http_track_wait_timer_handler;
+    ws->timer.data = &ngx_http_track_dumb;
+    ws->timer.log = wk->log;
+    ws->timer.cancelable = 1;
+
+    ws->next.handler = ngx_http_track_wait_next_handler;
+    ws->next.data = &ngx_http_track_dumb;
+    ws->next.log = wk->log;
+
+    wk->waits = ws;
+
+    return NGX_OK;
+}
+
+
+/* The queue for waits of that timeout; at configuration time. */
+
+ngx_int_t
+ngx_http_track_wait_lane(ngx_http_track_main_conf_t *tmcf,
+    ngx_msec_t timeout, ngx_uint_t *lane)
+{
+    ngx_uint_t   i;
+    ngx_msec_t  *known;
+
+    known = tmcf->timeouts.elts;
+
+    for (i = 0; i < tmcf->timeouts.nelts; i++) {
+        if (known[i] == timeout) {
+            *lane = i;
+            return NGX_OK;
+        }
+    }
+
+    known = ngx_array_push(&tmcf->timeouts);
+    if (known == NULL) {
+        return NGX_ERROR;
+    }
+
+    *known = timeout;
+    *lane = i;
+
+    return NGX_OK;
+}
 
 
 ngx_http_track_wait_t *
 ngx_http_track_wait_create(ngx_http_request_t *r,
-    ngx_http_track_answer_t *answer)
+    ngx_http_track_worker_t *wk, size_t n, ngx_http_track_answer_t *answer)
 {
-    ngx_http_cleanup_t     *cln;
+    size_t                  head;
     ngx_http_track_wait_t  *w;
 
-    w = ngx_calloc(sizeof(ngx_http_track_wait_t), r->connection->log);
+    /* messages, their addresses for the spool, their bytes */
+
+    head = sizeof(ngx_http_track_wait_t)
+           + n * (sizeof(ngx_http_track_message_t)
+                  + sizeof(ngx_http_track_message_t *));
+
+    w = ngx_alloc(head + wk->records.n, wk->log);
     if (w == NULL) {
         return NULL;
     }
 
-    /* runs when the request is terminated too, unlike a pool's */
-
-    cln = ngx_http_cleanup_add(r, 0);
-    if (cln == NULL) {
-        ngx_free(w);
-        return NULL;
-    }
-
-    cln->handler = ngx_http_track_wait_cleanup;
-    cln->data = w;
+    ngx_memzero(w, sizeof(ngx_http_track_wait_t));
 
     w->request = r;
-    w->cleanup = cln;
-    w->worker = ngx_http_track_worker;
-    w->ident = (ngx_socket_t) -1;
+    w->worker = wk;
     w->answer = *answer;
+    w->n = n;
+    w->unsafe = n;
+    w->open = 1;
+    w->batch.messages = (ngx_http_track_message_t **) &w->messages[n];
+
+    ngx_http_track_wait_copy(w, wk->messages, (u_char *) w + head);
 
     return w;
 }
 
 
-void
-ngx_http_track_wait_cancel(ngx_http_track_wait_t *w)
+static void
+ngx_http_track_wait_copy(ngx_http_track_wait_t *w,
+    ngx_http_track_message_t *messages, u_char *p)
 {
-    (void) ngx_http_track_wait_untie(w);
-    ngx_free(w);
+    size_t                     i;
+    ngx_http_track_message_t  *m;
+
+    ngx_memcpy(w->messages, messages,
+               w->n * sizeof(ngx_http_track_message_t));
+    ngx_memcpy(p, w->worker->records.p, w->worker->records.n);
+
+    for (i = 0; i < w->n; i++) {
+        m = &w->messages[i];
+
+        m->key = p;
+        m->value = p + m->key_len;
+        m->handler = ngx_http_track_deliver_report;
+        m->data = w;
+
+        p = m->value + m->value_len;
+    }
 }
 
 
 ngx_int_t
-ngx_http_track_wait_start(ngx_http_track_wait_t *w, ngx_uint_t pending,
-    ngx_uint_t failed, ngx_msec_t timeout)
+ngx_http_track_wait_park(ngx_http_track_wait_t *w)
 {
-    ngx_event_t         *rev;
-    ngx_http_request_t  *r;
+    ngx_event_t            *rev;
+    ngx_http_cleanup_t     *cln;
+    ngx_http_request_t     *r;
+    ngx_http_track_ctx_t   *ctx;
 
-    w->pending = pending;
-    w->failed = failed;
+    ngx_http_track_wait_enter(w, &w->worker->waits->lanes[w->lane]);
+    ngx_http_track_wait_timer(w->worker, w->deadline);
 
-    if (failed) {
+    /* runs when the request is terminated too, unlike a pool's */
 
-        /* one is lost, so is the answer; the others only count */
+    r = w->request;
+    cln = ngx_http_cleanup_add(r, 0);
 
-        r = ngx_http_track_wait_untie(w);
-
-        if (pending == 0) {
-            ngx_free(w);
-        }
-
-        return ngx_http_track_refuse(r, TRK_ERR_UNAVAILABLE, SIZE_MAX);
+    if (cln == NULL) {
+        w->request = NULL;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* not cancelable: the worker must not exit under the request */
+    cln->handler = ngx_http_track_wait_cleanup;
+    cln->data = w;
+    w->cleanup = cln;
 
-    w->timer.handler = ngx_http_track_wait_timeout_handler;
-    w->timer.data = w;
-    w->timer.log = w->worker->log;
-
-    ngx_add_timer(&w->timer, timeout);
+    ctx = ngx_http_track_ctx(r);
+    ctx->began = ngx_current_msec;
 
     /* a client that leaves is noticed; one that only closes its sending half
      * cannot be told from it */
 
-    r = w->request;
     rev = r->connection->read;
 
     r->read_event_handler = ngx_http_test_reading;
@@ -132,53 +221,134 @@ ngx_http_track_wait_start(ngx_http_track_wait_t *w, ngx_uint_t pending,
 }
 
 
-void
-ngx_http_track_wait_report(ngx_http_track_wait_t *w, ngx_uint_t ok)
+ngx_int_t
+ngx_http_track_wait_hasty(ngx_http_track_wait_t *w)
 {
-    w->pending--;
+    ngx_http_request_t       *r;
+    ngx_http_track_ctx_t     *ctx;
+    ngx_http_track_answer_t   answer;
 
-    if (!ok) {
-        w->failed++;
+    ngx_http_track_wait_enter(w, &w->worker->waits->hasty);
+
+    r = w->request;
+    w->request = NULL;
+
+    ctx = ngx_http_track_ctx(r);
+    ctx->safe = 1;
+    ctx->kept = 1;
+    ctx->ack = NGX_HTTP_TRACK_ACK_NONE;
+
+    ngx_http_track_count(w->worker, events_acked, w->n);
+    ngx_http_track_count_ack(w->worker, NGX_HTTP_TRACK_ACK_NONE, 0);
+
+    /* a 200 or 204 would say that they are safe */
+
+    answer = w->answer;
+
+    if (answer.status < NGX_HTTP_SPECIAL_RESPONSE) {
+        answer.status = NGX_HTTP_ACCEPTED;
     }
 
-    if (w->request == NULL) {
-        ngx_http_track_count(w->worker, late_reports, 1);
-    }
+    return ngx_http_track_send(r, &answer);
+}
 
-    if (w->pending) {
-        return;
-    }
 
-    if (w->request == NULL) {
-        ngx_free(w);
-        return;
-    }
+static void
+ngx_http_track_wait_enter(ngx_http_track_wait_t *w, ngx_queue_t *queue)
+{
+    w->deadline = ngx_current_msec + w->timeout;
+    ngx_queue_insert_tail(queue, &w->queue);
 
-    ngx_queue_insert_tail(&w->worker->settled, &w->queue);
+    if (w->ack != NGX_HTTP_TRACK_ACK_NONE) {
+        w->worker->slot->waiting++;
+    }
 }
 
 
 void
-ngx_http_track_wait_finish(ngx_http_track_worker_t *wk)
+ngx_http_track_wait_again(ngx_http_track_wait_t *w)
 {
-    ngx_queue_t            *q;
-    ngx_http_request_t     *r;
-    ngx_http_track_wait_t  *w;
+    if (w->ack == NGX_HTTP_TRACK_ACK_NONE) {
+        return;
+    }
 
-    while (!ngx_queue_empty(&wk->settled)) {
+    w->deadline = ngx_current_msec + w->timeout;
 
-        q = ngx_queue_head(&wk->settled);
-        ngx_queue_remove(q);
+    ngx_queue_remove(&w->queue);
+    ngx_queue_insert_tail(&w->worker->waits->lanes[w->lane], &w->queue);
+}
 
-        w = ngx_queue_data(q, ngx_http_track_wait_t, queue);
-        r = ngx_http_track_wait_untie(w);
 
-        if (r) {
-            ngx_http_track_wait_resume(r, ngx_http_track_wait_answer(r, w));
+void
+ngx_http_track_wait_close(ngx_http_track_wait_t *w, trk_error_code_t code)
+{
+    ngx_http_request_t  *r;
+
+    w->open = 0;
+    ngx_queue_remove(&w->queue);
+
+    if (w->ack != NGX_HTTP_TRACK_ACK_NONE) {
+        w->worker->slot->waiting--;
+
+        if (w->worker->slot->waiting == 0) {
+            w->worker->waits->timer.cancelable = 1;
         }
 
+        if (code == TRK_ERR_NONE) {
+            ngx_http_track_count(w->worker, events_acked, w->n);
+        } else {
+            ngx_http_track_count(w->worker, events_failed, w->n);
+        }
+    }
+
+    r = ngx_http_track_wait_untie(w);
+
+    if (r) {
+        ngx_http_track_wait_tell(w, r, code);
+    }
+
+    ngx_http_track_wait_free(w);
+}
+
+
+void
+ngx_http_track_wait_free(ngx_http_track_wait_t *w)
+{
+    if (!w->open && w->held == 0 && !w->spooling && !w->queued) {
         ngx_free(w);
     }
+}
+
+
+static void
+ngx_http_track_wait_tell(ngx_http_track_wait_t *w, ngx_http_request_t *r,
+    trk_error_code_t code)
+{
+    ngx_int_t              rc;
+    ngx_connection_t      *c;
+    ngx_http_track_ctx_t  *ctx;
+
+    c = r->connection;
+    ngx_http_set_log_request(c->log, r);
+
+    ctx = ngx_http_track_ctx(r);
+    ctx->ack_time = ngx_current_msec - ctx->began;
+
+    if (code == TRK_ERR_NONE) {
+        ctx->safe = 1;
+        ctx->kept = 1;
+        ctx->ack = w->spooled ? NGX_HTTP_TRACK_ACK_SPOOL
+                              : NGX_HTTP_TRACK_ACK_KAFKA;
+
+        ngx_http_track_count_ack(w->worker, ctx->ack, ctx->ack_time);
+        rc = ngx_http_track_send(r, &w->answer);
+
+    } else {
+        rc = ngx_http_track_refuse(r, code, SIZE_MAX);
+    }
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -197,16 +367,12 @@ ngx_http_track_wait_untie(ngx_http_track_wait_t *w)
         w->request = NULL;
     }
 
-    if (w->timer.timer_set) {
-        ngx_del_timer(&w->timer);
-    }
-
     return r;
 }
 
 
 /* The request ends before its answer: a client that left, an error of the
- * connection, worker_shutdown_timeout.  Its events go on to Kafka. */
+ * connection, worker_shutdown_timeout.  Its messages go on. */
 
 static void
 ngx_http_track_wait_cleanup(void *data)
@@ -216,52 +382,244 @@ ngx_http_track_wait_cleanup(void *data)
     ngx_http_track_count(w->worker, clients_gone, 1);
 
     (void) ngx_http_track_wait_untie(w);
-
-    /* a settled one is freed where it is queued */
 }
 
 
-static void
-ngx_http_track_wait_timeout_handler(ngx_event_t *ev)
+void
+ngx_http_track_wait_queue(ngx_http_track_wait_t *w)
 {
-    ngx_http_request_t     *r;
-    ngx_http_track_wait_t  *w;
-
-    w = ev->data;
-    r = ngx_http_track_wait_untie(w);
-
-    ngx_http_track_count(w->worker, ack_timeouts, 1);
-
-    ngx_http_set_log_request(r->connection->log, r);
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "track: Kafka has not confirmed %ui events in time",
-                  w->pending);
-
-    ngx_http_track_wait_resume(r, ngx_http_track_refuse(r,
-                                              TRK_ERR_UNAVAILABLE, SIZE_MAX));
-}
-
-
-static ngx_int_t
-ngx_http_track_wait_answer(ngx_http_request_t *r, ngx_http_track_wait_t *w)
-{
-    ngx_http_set_log_request(r->connection->log, r);
-
-    if (w->failed) {
-        return ngx_http_track_refuse(r, TRK_ERR_UNAVAILABLE, SIZE_MAX);
+    if (w->queued) {
+        return;
     }
 
-    return ngx_http_track_send(r, &w->answer);
+    w->queued = 1;
+    ngx_queue_insert_tail(&w->worker->waits->turn, &w->turn);
+
+    ngx_post_event(&w->worker->waits->next, &ngx_posted_events);
+}
+
+
+void
+ngx_http_track_wait_finish(ngx_http_track_worker_t *wk)
+{
+    ngx_uint_t               n;
+    ngx_queue_t             *q;
+    ngx_http_track_wait_t   *w;
+    ngx_http_track_waits_t  *ws;
+
+    ws = wk->waits;
+
+    for (n = 0; !ngx_queue_empty(&ws->turn); n++) {
+
+        if (n == NGX_HTTP_TRACK_WAIT_TURN) {
+            ngx_post_event(&ws->next, &ngx_posted_next_events);
+            return;
+        }
+
+        q = ngx_queue_head(&ws->turn);
+        ngx_queue_remove(q);
+
+        w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
+        w->queued = 0;
+
+        ngx_http_track_deliver_turn(w);
+    }
 }
 
 
 static void
-ngx_http_track_wait_resume(ngx_http_request_t *r, ngx_int_t rc)
+ngx_http_track_wait_next_handler(ngx_event_t *ev)
 {
-    ngx_connection_t  *c;
+    ngx_http_track_wait_finish(ngx_http_track_worker);
+}
 
-    c = r->connection;
 
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+/* Sets the one timer, unless it comes earlier.  Not cancelable: the worker
+ * must not exit under the request. */
+
+static void
+ngx_http_track_wait_timer(ngx_http_track_worker_t *wk, ngx_msec_t deadline)
+{
+    ngx_msec_int_t           left;
+    ngx_http_track_waits_t  *ws;
+
+    ws = wk->waits;
+    ws->timer.cancelable = ws->let_go;
+
+    if (ws->timer.timer_set
+        && (ngx_msec_int_t) (deadline - ws->timer.timer.key) >= 0)
+    {
+        return;
+    }
+
+    left = (ngx_msec_int_t) (deadline - ngx_current_msec);
+
+    ngx_add_timer(&ws->timer, (ngx_msec_t) ngx_max(left, 1));
+}
+
+
+static void
+ngx_http_track_wait_timer_handler(ngx_event_t *ev)
+{
+    ngx_uint_t                n;
+    ngx_http_track_wait_t    *w;
+    ngx_http_track_worker_t  *wk;
+
+    wk = ngx_http_track_worker;
+
+    for (n = 0; n < NGX_HTTP_TRACK_WAIT_TURN; n++) {
+        w = ngx_http_track_wait_first(wk->waits);
+
+        if (w == NULL) {
+            wk->waits->timer.cancelable = 1;
+            return;
+        }
+
+        if ((ngx_msec_int_t) (w->deadline - ngx_current_msec) > 0) {
+            break;
+        }
+
+        ngx_http_track_deliver_timeout(w);
+    }
+
+    w = ngx_http_track_wait_first(wk->waits);
+
+    if (w) {
+        ngx_http_track_wait_timer(wk, w->deadline);
+    }
+}
+
+
+/* The wait that is due first. */
+
+static ngx_http_track_wait_t *
+ngx_http_track_wait_first(ngx_http_track_waits_t *ws)
+{
+    ngx_uint_t              i;
+    ngx_queue_t            *q;
+    ngx_http_track_wait_t  *w, *first;
+
+    first = NULL;
+
+    for (i = 0; i < ngx_http_track_worker->conf->timeouts.nelts; i++) {
+
+        if (ngx_queue_empty(&ws->lanes[i])) {
+            continue;
+        }
+
+        q = ngx_queue_head(&ws->lanes[i]);
+        w = ngx_queue_data(q, ngx_http_track_wait_t, queue);
+
+        if (first == NULL
+            || (ngx_msec_int_t) (w->deadline - first->deadline) < 0)
+        {
+            first = w;
+        }
+    }
+
+    return first;
+}
+
+
+void
+ngx_http_track_wait_delivered(ngx_http_track_worker_t *wk)
+{
+    ngx_http_track_waits_t  *ws;
+
+    ws = wk->waits;
+    ws->delivered = ngx_current_msec;
+
+    if (ws->direct) {
+        ws->direct = 0;
+        wk->slot->direct = 0;
+
+        ngx_log_error(NGX_LOG_NOTICE, wk->log, 0,
+                      "track: Kafka takes events again");
+    }
+}
+
+
+void
+ngx_http_track_wait_direct(ngx_http_track_worker_t *wk)
+{
+    wk->waits->direct = 1;
+    wk->slot->direct = 1;
+
+    ngx_http_track_count(wk, direct_switches, 1);
+
+    ngx_log_error(NGX_LOG_WARN, wk->log, 0,
+                  "track: Kafka does not answer, events go to the spool");
+}
+
+
+ngx_uint_t
+ngx_http_track_wait_hopeless(ngx_http_track_worker_t *wk)
+{
+    return wk->waits->direct && wk->slot->waiting == 0
+           && ngx_queue_empty(&wk->waits->hasty);
+}
+
+
+void
+ngx_http_track_wait_let_go(ngx_http_track_worker_t *wk)
+{
+    wk->waits->let_go = 1;
+    wk->waits->timer.cancelable = 1;
+}
+
+
+/*
+ * The requests end unanswered, so what is not safe was not promised, but for
+ * track_ack none.  The spool takes it all the same, if it can.
+ */
+
+void
+ngx_http_track_wait_exit(ngx_http_track_worker_t *wk)
+{
+    size_t  n;
+
+    if (!wk->waits->direct) {
+        ngx_http_track_kafka_flush(wk, ngx_terminate
+                                       ? NGX_HTTP_TRACK_WAIT_FLUSH : 0);
+    }
+
+    if (wk->spool) {
+        (void) ngx_http_track_wait_each(wk, ngx_http_track_deliver_save);
+        ngx_http_track_spool_flush(wk, NGX_HTTP_TRACK_WAIT_SPOOL);
+    }
+
+    n = ngx_http_track_wait_each(wk, ngx_http_track_deliver_give_up);
+
+    if (n) {
+        ngx_log_error(NGX_LOG_WARN, wk->log, 0,
+                      "track: %uz events that were not acknowledged are in "
+                      "neither Kafka nor the spool", n);
+    }
+}
+
+
+/* Of all open waits. */
+
+static size_t
+ngx_http_track_wait_each(ngx_http_track_worker_t *wk,
+    size_t (*visit)(ngx_http_track_wait_t *w))
+{
+    size_t        n;
+    ngx_uint_t    i;
+    ngx_queue_t  *lane, *q;
+
+    n = 0;
+
+    for (i = 0; i <= wk->conf->timeouts.nelts; i++) {
+        lane = i < wk->conf->timeouts.nelts ? &wk->waits->lanes[i]
+                                            : &wk->waits->hasty;
+
+        for (q = ngx_queue_head(lane); q != ngx_queue_sentinel(lane);
+             q = ngx_queue_next(q))
+        {
+            n += visit(ngx_queue_data(q, ngx_http_track_wait_t, queue));
+        }
+    }
+
+    return n;
 }

@@ -13,8 +13,7 @@ static void ngx_http_track_tick_handler(ngx_event_t *ev);
 
 ngx_http_track_worker_t  *ngx_http_track_worker;
 
-/* what timers without a connection show as theirs in the debug log */
-static ngx_connection_t  ngx_http_track_dumb;
+ngx_connection_t  ngx_http_track_dumb;
 
 
 ngx_int_t
@@ -51,7 +50,6 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
     wk->shpool = (ngx_slab_pool_t *) tmcf->zone->shm.addr;
     wk->sh = wk->shpool->data;
 
-    ngx_queue_init(&wk->settled);
     trk_request_init(&wk->request);
     trk_buf_init(&wk->body, NGX_MAX_INT32_VALUE);
     trk_buf_init(&wk->answer, NGX_MAX_INT32_VALUE);
@@ -64,6 +62,7 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_track_worker = wk;
+    ngx_http_track_dumb.fd = (ngx_socket_t) -1;
 
     if (ngx_http_track_live_init(wk) != NGX_OK) {
         return NGX_ERROR;
@@ -71,11 +70,11 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
 
     ngx_http_track_schema_init(wk);
 
-    if (ngx_http_track_kafka_init(wk) != NGX_OK) {
+    if (ngx_http_track_wait_init(wk) != NGX_OK
+        || ngx_http_track_kafka_init(wk) != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    ngx_http_track_dumb.fd = (ngx_socket_t) -1;
 
     wk->tick.handler = ngx_http_track_tick_handler;
     wk->tick.data = &ngx_http_track_dumb;
@@ -102,6 +101,7 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_track_leader_resign(wk, 100);
+    ngx_http_track_wait_exit(wk);
     ngx_http_track_kafka_exit(wk);
     ngx_http_track_schema_exit(wk);
     ngx_http_track_slot_leave(wk);
