@@ -2,16 +2,15 @@
  * Looking things up in schema images.  See trk_image.h.  All of it relies on
  * trk_image_check().
  *
- * Slots are open addressing tables, powers of two at most half full, probed
- * linearly.  Those of types hold hash and offset; the others index + 1, 0 is
- * empty.
+ * Slots are open addressing tables, powers of two that are never full, probed
+ * linearly.  Those of types say where they stand; the others hold an index
+ * + 1.  0 is empty.
  */
 
 #include "trk_image.h"
 #include "trk_hash.h"
 
 
-#define TRK_IMAGE_LINE   64     /* bytes of a cache line */
 #define TRK_IMAGE_LINES  9      /* fetched: a type with 20 fields, names of
                                    usual length */
 
@@ -25,20 +24,20 @@ const trk_image_type_t *
 trk_image_type(const trk_image_t *image, trk_str_t name)
 {
     uint32_t                 i, hash;
-    const trk_image_slot_t  *slot;
+    const uint32_t          *slot;
     const trk_image_type_t  *type;
 
     hash = trk_hash(name);
     slot = trk_image_at(image, image->type_slots);
 
-    for (i = hash & image->type_mask; slot[i].type != 0;
+    for (i = hash & image->type_mask; slot[i] != 0;
          i = (i + 1) & image->type_mask)
     {
-        if (slot[i].hash != hash) {
+        if (trk_image_slot_tag(slot[i]) != trk_image_slot_tag(hash)) {
             continue;
         }
 
-        type = trk_image_at(image, slot[i].type);
+        type = trk_image_at(image, trk_image_slot_type(slot[i]));
         trk_image_fetch((const uint8_t *) type);
 
         if (trk_str_eq(trk_image_type_name(image, type), name)) {

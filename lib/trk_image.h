@@ -40,7 +40,7 @@ typedef struct {
     uint64_t    version;
     trk_uuid_t  lineage;
     uint32_t    ntypes;
-    uint32_t    type_slots;     /* offset of trk_image_slot_t[type_mask + 1] */
+    uint32_t    type_slots;     /* offset of uint32_t[type_mask + 1] */
     uint32_t    type_mask;
     uint32_t    types;          /* offset of uint32_t[ntypes], offsets of
                                    trk_image_type_t */
@@ -58,10 +58,17 @@ typedef struct {
     uint32_t    reserved;       /* 0 */
 } trk_image_t;
 
-typedef struct {
-    uint32_t  hash;             /* of the type's name */
-    uint32_t  type;             /* offset; 0: empty */
-} trk_image_slot_t;
+/*
+ * A type's slot: where it stands, in cache lines, and a few bits of its hash.
+ * Small, since this table is what should stay in the cache: with 10,000 types
+ * it has 64 KB.
+ */
+#define TRK_IMAGE_LINE       64     /* bytes; types begin at one */
+#define TRK_IMAGE_SLOT_BITS  26     /* lines in 4 GiB */
+
+#define trk_image_slot_type(slot)                                             \
+    (((slot) & ((1U << TRK_IMAGE_SLOT_BITS) - 1)) * TRK_IMAGE_LINE)
+#define trk_image_slot_tag(hash)  ((hash) >> TRK_IMAGE_SLOT_BITS)
 
 typedef struct {
     uint32_t  index;            /* in image->types */

@@ -10,9 +10,6 @@
 #include "trk_hash.h"
 
 
-#define TRK_IMAGE_BLOCK  64     /* where a type begins: at a cache line */
-
-
 /* Where the next piece goes while an image is written. */
 typedef struct {
     uint8_t             *base;
@@ -26,6 +23,7 @@ static uint64_t trk_image_type_size(const trk_schema_type_t *type);
 static uint64_t trk_image_source_size(const trk_schema_t *schema,
     const trk_schema_source_t *source);
 static uint64_t trk_image_slots(uint64_t n);
+static uint64_t trk_image_type_slots(uint64_t n);
 static uint64_t trk_image_align(uint64_t n, uint64_t align);
 static uint32_t trk_image_put(trk_image_writer_t *w, size_t n);
 static trk_image_text_t trk_image_put_text(trk_image_writer_t *w,
@@ -121,9 +119,9 @@ trk_image_size(const trk_schema_t *schema)
         size += trk_image_source_size(schema, &schema->sources[i]);
     }
 
-    size += trk_image_slots(schema->ntypes) * sizeof(trk_image_slot_t)
+    size += trk_image_type_slots(schema->ntypes) * sizeof(uint32_t)
             + schema->ntypes * sizeof(uint32_t);
-    size = trk_image_align(size, TRK_IMAGE_BLOCK);
+    size = trk_image_align(size, TRK_IMAGE_LINE);
 
     for (i = 0; i < schema->ntypes; i++) {
         size += trk_image_type_size(&schema->types[i]);
@@ -147,7 +145,7 @@ trk_image_type_size(const trk_schema_type_t *type)
         size += type->fields[i].name.n;
     }
 
-    return trk_image_align(size, TRK_IMAGE_BLOCK);
+    return trk_image_align(size, TRK_IMAGE_LINE);
 }
 
 
@@ -178,6 +176,20 @@ trk_image_slots(uint64_t n)
     uint64_t  slots;
 
     for (slots = 2; slots < n * 2; slots *= 2) { /* void */ }
+
+    return slots;
+}
+
+
+/* Up to three quarters full: half the size of the others, which is what
+ * counts here. */
+
+static uint64_t
+trk_image_type_slots(uint64_t n)
+{
+    uint64_t  slots;
+
+    for (slots = 2; slots * 3 < n * 4; slots *= 2) { /* void */ }
 
     return slots;
 }
@@ -238,15 +250,15 @@ trk_image_put_types(trk_image_writer_t *w, trk_image_t *image)
     uint32_t   i, *types;
     uint64_t   slots;
 
-    slots = trk_image_slots(w->schema->ntypes);
+    slots = trk_image_type_slots(w->schema->ntypes);
 
     image->ntypes = (uint32_t) w->schema->ntypes;
     image->type_mask = (uint32_t) slots - 1;
-    image->type_slots = trk_image_put(w, slots * sizeof(trk_image_slot_t));
+    image->type_slots = trk_image_put(w, slots * sizeof(uint32_t));
     image->types = trk_image_put(w, w->schema->ntypes * sizeof(uint32_t));
 
     types = trk_image_to(w, image->types);
-    w->n = trk_image_align(w->n, TRK_IMAGE_BLOCK);
+    w->n = trk_image_align(w->n, TRK_IMAGE_LINE);
 
     for (i = 0; i < image->ntypes; i++) {
         types[i] = trk_image_put_type(w, i, &w->schema->types[i]);
@@ -289,7 +301,7 @@ trk_image_put_type(trk_image_writer_t *w, uint32_t index,
         type->nrequired += from->fields[i].required != 0;
     }
 
-    w->n = trk_image_align(w->n, TRK_IMAGE_BLOCK);
+    w->n = trk_image_align(w->n, TRK_IMAGE_LINE);
 
     return off;
 }
@@ -326,18 +338,17 @@ static void
 trk_image_put_type_slot(trk_image_writer_t *w, const trk_image_t *image,
     uint32_t offset)
 {
-    uint32_t           i;
-    trk_image_slot_t  *slot;
+    uint32_t           i, *slot;
     trk_image_type_t  *type;
 
     slot = trk_image_to(w, image->type_slots);
     type = trk_image_to(w, offset);
 
-    for (i = type->hash & image->type_mask; slot[i].type != 0;
+    for (i = type->hash & image->type_mask; slot[i] != 0;
          i = (i + 1) & image->type_mask) { /* void */ }
 
-    slot[i].hash = type->hash;
-    slot[i].type = offset;
+    slot[i] = trk_image_slot_tag(type->hash) << TRK_IMAGE_SLOT_BITS
+              | offset / TRK_IMAGE_LINE;
 }
 
 

@@ -151,12 +151,12 @@ static int
 trk_image_check_type_slots(const trk_image_t *image)
 {
     uint64_t                 i, empty;
-    const uint32_t          *types;
-    const trk_image_slot_t  *slot;
+    uint32_t                 off;
+    const uint32_t          *slot, *types;
     const trk_image_type_t  *type;
 
     if (trk_image_check_mask(image, image->type_slots, image->type_mask,
-                             sizeof(trk_image_slot_t))
+                             sizeof(uint32_t))
         != TRK_OK)
     {
         return TRK_CORRUPT;
@@ -167,23 +167,23 @@ trk_image_check_type_slots(const trk_image_t *image)
 
     for (i = 0, empty = 0; i <= image->type_mask; i++) {
 
-        if (slot[i].type == 0) {
+        if (slot[i] == 0) {
             empty++;
             continue;
         }
 
-        if (trk_image_check_range(image, slot[i].type, 1,
-                                  sizeof(trk_image_type_t), sizeof(uint32_t))
+        off = trk_image_slot_type(slot[i]);
+
+        if (trk_image_check_range(image, off, 1, sizeof(trk_image_type_t),
+                                  sizeof(uint32_t))
             != TRK_OK)
         {
             return TRK_CORRUPT;
         }
 
-        type = trk_image_at(image, slot[i].type);
+        type = trk_image_at(image, off);
 
-        if (type->index >= image->ntypes
-            || types[type->index] != slot[i].type)
-        {
+        if (type->index >= image->ntypes || types[type->index] != off) {
             return TRK_CORRUPT;
         }
     }
