@@ -64,6 +64,13 @@ ngx_http_track_send(ngx_http_request_t *r, ngx_http_track_answer_t *answer)
 
     if (answer->body.len == 0) {
         r->header_only = 1;
+
+        /* unlike 204, others would be sent as the head of a chunked body */
+
+        if (answer->status != NGX_HTTP_NO_CONTENT) {
+            r->headers_out.content_length_n = 0;
+        }
+
         return ngx_http_send_header(r);
     }
 

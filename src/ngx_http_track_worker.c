@@ -64,14 +64,17 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
     ngx_http_track_worker = wk;
     ngx_http_track_dumb.fd = (ngx_socket_t) -1;
 
-    if (ngx_http_track_live_init(wk) != NGX_OK) {
+    if (ngx_http_track_live_init(wk) != NGX_OK
+        || ngx_http_track_ledger_init(wk) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     ngx_http_track_schema_init(wk);
 
     if (ngx_http_track_wait_init(wk) != NGX_OK
-        || ngx_http_track_kafka_init(wk) != NGX_OK)
+        || ngx_http_track_kafka_init(wk) != NGX_OK
+        || ngx_http_track_spool_init(wk) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -102,7 +105,9 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_track_leader_resign(wk, 100);
     ngx_http_track_wait_exit(wk);
+    ngx_http_track_ledger_exit(wk);
     ngx_http_track_kafka_exit(wk);
+    ngx_http_track_spool_exit(wk);
     ngx_http_track_schema_exit(wk);
     ngx_http_track_slot_leave(wk);
     ngx_http_track_count_exit(wk);
@@ -125,14 +130,16 @@ ngx_http_track_tick_handler(ngx_event_t *ev)
     wk = ngx_http_track_worker;
 
     ngx_http_track_leader_tick(wk);
+    ngx_http_track_ledger_tick(wk);
 
     /* idle workers follow the schema too, and let go of the old image */
 
     (void) ngx_http_track_schema(wk);
 
-    if (!ngx_exiting) {
-        ngx_add_timer(ev, NGX_HTTP_TRACK_TICK);
-    }
+    /* also while the last connections of an exiting worker last: cancelable,
+     * so it holds nobody */
+
+    ngx_add_timer(ev, NGX_HTTP_TRACK_TICK);
 }
 
 
