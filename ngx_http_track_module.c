@@ -140,6 +140,13 @@ static ngx_command_t  ngx_http_track_commands[] = {
       offsetof(ngx_http_track_main_conf_t, brokers),
       NULL },
 
+    { ngx_string("track_spool"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_track_spool_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("track_kafka_property"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
       ngx_http_track_kafka_property,

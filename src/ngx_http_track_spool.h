@@ -47,9 +47,7 @@ char *ngx_http_track_spool_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 /* NGX_OK too if track_spool is off; no file is touched here. */
 ngx_int_t ngx_http_track_spool_init(ngx_http_track_worker_t *wk);
 
-/* Once a tick: adoption, done marks, gauges. */
-void ngx_http_track_spool_tick(ngx_http_track_worker_t *wk);
-
+/* The last call of exit_process, after the producer has ended. */
 void ngx_http_track_spool_exit(ngx_http_track_worker_t *wk);
 
 /*

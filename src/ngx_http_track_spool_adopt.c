@@ -1,0 +1,248 @@
+
+/*
+ * Adoption: a worker has ended and left records behind.  Every 10 s each
+ * worker looks through the path; whoever gets the lock of a spool that nobody
+ * holds owns it for life, drains it, and removes it.  One spool a look, and
+ * the next look at once, so that several workers share what there is.
+ *
+ * A spool that was written for another Kafka cluster than ours is left alone,
+ * and so is one that names a cluster while we do not know ours yet.
+ */
+
+
+#include "ngx_http_track_spool_inner.h"
+
+
+static void ngx_http_track_spool_adopt_work(void *data);
+static int ngx_http_track_spool_adopt_edge(const char *edge, void *data);
+static ngx_uint_t ngx_http_track_spool_adopt_see(
+    ngx_http_track_spool_keeper_t *keeper, const char *edge);
+static int ngx_http_track_spool_adopt_take(
+    ngx_http_track_spool_keeper_t *keeper, ngx_http_track_home_t *home);
+static void ngx_http_track_spool_adopt_aside(
+    ngx_http_track_spool_keeper_t *keeper, ngx_http_track_home_t *home);
+static void ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool);
+
+
+ngx_int_t
+ngx_http_track_spool_adopt_begin(ngx_http_track_spool_t *spool)
+{
+    const char                     *cluster;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    if (ngx_exiting
+        || (ngx_msec_int_t) (keeper->adopt_at - ngx_current_msec) > 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    keeper->adopt_at = ngx_current_msec + NGX_HTTP_TRACK_SPOOL_SCAN;
+    keeper->adopt_began = ngx_current_msec;
+    keeper->found = NULL;
+    keeper->nseen = 0;
+    keeper->refused[0] = '\0';
+
+    cluster = ngx_http_track_kafka_cluster(spool->worker);
+    (void) ngx_cpystrn((u_char *) keeper->cluster,
+                       (u_char *) (cluster ? cluster : ""),
+                       sizeof(keeper->cluster));
+
+    return ngx_http_track_spool_start(spool, ngx_http_track_spool_adopt_work,
+                                      ngx_http_track_spool_adopt_done);
+}
+
+
+/* in a thread, and what follows */
+
+static void
+ngx_http_track_spool_adopt_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    keeper->rc = ngx_http_track_spool_io_edges(keeper->job.spool->path,
+                                           ngx_http_track_spool_adopt_edge,
+                                           keeper, keeper->error);
+}
+
+
+static int
+ngx_http_track_spool_adopt_edge(const char *edge, void *data)
+{
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_keeper_t  *keeper = data;
+
+    if (!ngx_http_track_spool_adopt_see(keeper, edge)) {
+        return -1;
+    }
+
+    if (keeper->found) {
+        return 0;
+    }
+
+    home = calloc(1, sizeof(ngx_http_track_home_t));
+    if (home == NULL) {
+        return -1;
+    }
+
+    memcpy(home->dir.edge, edge, NGX_HTTP_TRACK_EDGE_LEN);
+    memcpy(home->holding.edge, edge, NGX_HTTP_TRACK_EDGE_LEN);
+
+    if (ngx_http_track_spool_adopt_take(keeper, home) == 1) {
+        keeper->found = home;
+
+    } else {
+        free(home);
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_track_spool_adopt_see(ngx_http_track_spool_keeper_t *keeper,
+    const char *edge)
+{
+    u_char  *more;
+
+    if (keeper->nseen == keeper->room) {
+        more = realloc(keeper->seen, (keeper->room * 2 + 16)
+                                     * NGX_HTTP_TRACK_EDGE_LEN);
+        if (more == NULL) {
+            return 0;
+        }
+
+        keeper->seen = more;
+        keeper->room = keeper->room * 2 + 16;
+    }
+
+    memcpy(keeper->seen + keeper->nseen++ * NGX_HTTP_TRACK_EDGE_LEN, edge,
+           NGX_HTTP_TRACK_EDGE_LEN);
+
+    return 1;
+}
+
+
+/* 1: home is ours now. */
+
+static int
+ngx_http_track_spool_adopt_take(ngx_http_track_spool_keeper_t *keeper,
+    ngx_http_track_home_t *home)
+{
+    int    rc;
+    char  *cluster;
+
+    rc = ngx_http_track_spool_io_take(keeper->job.spool->path, &home->dir,
+                                      keeper->refused);
+    if (rc != 1) {
+        return rc;
+    }
+
+    cluster = home->dir.meta.cluster;
+
+    if (cluster[0] != '\0' && strcmp(cluster, keeper->cluster) != 0) {
+
+        if (keeper->cluster[0] != '\0') {
+            ngx_http_track_spool_io_say(keeper->refused, "spool %s is for "
+                                        "the Kafka cluster %s, not for ours, "
+                                        "%s: it is left alone",
+                                        home->dir.edge, cluster,
+                                        keeper->cluster);
+        }
+
+        rc = 0;
+
+    } else if (ngx_http_track_spool_io_list(&home->dir, &home->numbers,
+                                            &home->nnumbers, &home->aside,
+                                            keeper->refused)
+               == -1)
+    {
+        rc = 0;
+
+    } else if (home->aside > 0) {
+        ngx_http_track_spool_adopt_aside(keeper, home);
+    }
+
+    if (rc == 0) {
+        ngx_http_track_spool_io_close(&home->dir);
+    }
+
+    return rc;
+}
+
+
+/* What was set aside is on this disk, and nowhere else. */
+
+static void
+ngx_http_track_spool_adopt_aside(ngx_http_track_spool_keeper_t *keeper,
+    ngx_http_track_home_t *home)
+{
+    int                            rc;
+    trk_spool_record_t             record;
+    ngx_http_track_spool_reader_t  rd;
+
+    rc = ngx_http_track_spool_io_open(&home->dir, &rd, TRK_SPOOL_ASIDE, 0, 0,
+                                      -1, keeper->refused);
+    if (rc == 0) {
+
+        do {
+            rc = ngx_http_track_spool_io_next(&rd, &record, keeper->refused);
+
+            if (rc == TRK_OK && record.seq
+                && trk_seqset_add(&home->holding.held, record.seq) != TRK_OK)
+            {
+                rc = TRK_NOMEM;
+            }
+
+        } while (rc == TRK_OK || rc == TRK_CORRUPT);
+    }
+
+    ngx_http_track_spool_io_shut(&rd);
+}
+
+
+/* in the event loop again */
+
+static void
+ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool)
+{
+    u_char                         *edges;
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+    home = keeper->found;
+
+    ngx_http_track_spool_say_once(spool, keeper->refused);
+
+    if (keeper->rc == -1) {
+        ngx_http_track_spool_say_once(spool, keeper->error);
+
+    } else {
+
+        /* the list of this look for that of the last one, and its memory */
+
+        edges = keeper->edges;
+        keeper->edges = keeper->seen;
+        keeper->nedges = keeper->nseen;
+        keeper->seen = edges;
+        keeper->room = 0;
+        keeper->scanned = 1;
+        keeper->scanned_at = keeper->adopt_began;
+    }
+
+    if (home) {
+        ngx_queue_init(&home->segments);
+        ngx_queue_insert_tail(&spool->own->queue, &home->queue);
+
+        keeper->adopt_at = ngx_current_msec;
+
+        ngx_http_track_count(spool->worker, spool_adopted, 1);
+        ngx_log_error(NGX_LOG_NOTICE, spool->worker->log, 0,
+                      "track: adopted spool %s with %uz segments",
+                      home->dir.edge, home->nnumbers);
+    }
+
+    ngx_http_track_spool_keep(spool);
+}

@@ -1,0 +1,793 @@
+
+/*
+ * Housekeeping of the spool, one job at a time, each begun in the event loop
+ * (_begin functions), done in a thread (_work) and ended in the loop (_done).
+ * In this order, as they are due:
+ *
+ *   marks    of records that Kafka has; they are not synced: losing some
+ *            means sending those records again
+ *   unlink   of segments that are done
+ *   meta     once Kafka's cluster is known
+ *   load     an adopted segment is gone through: what of it waits
+ *   remove   an adopted spool that is empty
+ *   adopt    every 10 s: a spool that nobody owns becomes ours
+ *   usage    every 10 s, by the leader: what all spools of the path take
+ */
+
+
+#include "ngx_http_track_spool_inner.h"
+
+
+static ngx_http_track_segment_t *ngx_http_track_spool_find(
+    ngx_http_track_spool_t *spool,
+    ngx_uint_t (*f)(ngx_http_track_spool_t *spool,
+                    ngx_http_track_segment_t *segment));
+static ngx_uint_t ngx_http_track_spool_unmarked(
+    ngx_http_track_spool_t *spool, ngx_http_track_segment_t *segment);
+static ngx_int_t ngx_http_track_spool_marks_begin(
+    ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_marks_take(
+    ngx_http_track_spool_keeper_t *keeper, ngx_http_track_segment_t *segment);
+static void ngx_http_track_spool_marks_work(void *data);
+static void ngx_http_track_spool_marks_done(ngx_http_track_spool_t *spool);
+static ngx_uint_t ngx_http_track_spool_finished(
+    ngx_http_track_spool_t *spool, ngx_http_track_segment_t *segment);
+static ngx_int_t ngx_http_track_spool_unlink_begin(
+    ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_unlink_work(void *data);
+static void ngx_http_track_spool_unlink_done(ngx_http_track_spool_t *spool);
+static ngx_int_t ngx_http_track_spool_meta_begin(
+    ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_meta_work(void *data);
+static void ngx_http_track_spool_meta_done(ngx_http_track_spool_t *spool);
+static ngx_int_t ngx_http_track_spool_load_begin(
+    ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_load_work(void *data);
+static void ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool);
+static ngx_http_track_segment_t *ngx_http_track_spool_loaded(
+    ngx_http_track_home_t *home, ngx_http_track_spool_loaded_t *loaded,
+    trk_seqset_t *seqs);
+static ngx_int_t ngx_http_track_spool_remove_begin(
+    ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_remove_work(void *data);
+static void ngx_http_track_spool_remove_done(ngx_http_track_spool_t *spool);
+static ngx_int_t ngx_http_track_spool_usage_begin(
+    ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_usage_work(void *data);
+static void ngx_http_track_spool_usage_done(ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_last_work(void *data);
+static void ngx_http_track_spool_last_segment(ngx_http_track_spool_t *spool,
+    ngx_http_track_home_t *home, ngx_http_track_segment_t *segment);
+
+
+void
+ngx_http_track_spool_keep_init(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    keeper->job.spool = spool;
+    keeper->job.data = keeper;
+    keeper->fd = -1;
+
+    /* workers that start together do not all look at the same moment */
+
+    keeper->adopt_at = ngx_current_msec + ngx_pid % 16 * 8;
+    keeper->usage_at = ngx_current_msec;
+}
+
+
+void
+ngx_http_track_spool_keep(ngx_http_track_spool_t *spool)
+{
+    ngx_uint_t         i;
+    static ngx_int_t (*begin[])(ngx_http_track_spool_t *spool) = {
+        ngx_http_track_spool_marks_begin,
+        ngx_http_track_spool_unlink_begin,
+        ngx_http_track_spool_meta_begin,
+        ngx_http_track_spool_load_begin,
+        ngx_http_track_spool_remove_begin,
+        ngx_http_track_spool_adopt_begin,
+        ngx_http_track_spool_usage_begin
+    };
+
+    if (spool->keeper.job.busy || spool->closing) {
+        return;
+    }
+
+    for (i = 0; i < sizeof(begin) / sizeof(begin[0]); i++) {
+        if (begin[i](spool) == NGX_OK) {
+            return;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_track_spool_start(ngx_http_track_spool_t *spool,
+    void (*work)(void *data), void (*done)(ngx_http_track_spool_t *spool))
+{
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    keeper->rc = 0;
+    keeper->error[0] = '\0';
+    keeper->job.work = work;
+    keeper->job.done = done;
+
+    return ngx_http_track_spool_post(&keeper->job);
+}
+
+
+void
+ngx_http_track_spool_say_once(ngx_http_track_spool_t *spool,
+    const char *sentence)
+{
+    uint32_t                        hash;
+    ngx_uint_t                      i;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    if (sentence[0] == '\0') {
+        return;
+    }
+
+    keeper = &spool->keeper;
+    hash = ngx_crc32_short((u_char *) sentence, ngx_strlen(sentence));
+
+    for (i = 0; i < keeper->nsaid; i++) {
+        if (keeper->said[i] == hash) {
+            return;
+        }
+    }
+
+    if (keeper->nsaid == sizeof(keeper->said) / sizeof(keeper->said[0])) {
+        keeper->nsaid = 0;
+    }
+
+    keeper->said[keeper->nsaid++] = hash;
+
+    ngx_log_error(NGX_LOG_ERR, spool->worker->log, 0,
+                  "track: spool \"%s\": %s", spool->path, sentence);
+}
+
+
+/* The first segment for which f is true. */
+
+static ngx_http_track_segment_t *
+ngx_http_track_spool_find(ngx_http_track_spool_t *spool,
+    ngx_uint_t (*f)(ngx_http_track_spool_t *spool,
+                    ngx_http_track_segment_t *segment))
+{
+    ngx_queue_t               *q, *s;
+    ngx_http_track_home_t     *home;
+    ngx_http_track_segment_t  *segment;
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = ngx_queue_next(q))
+    {
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        for (s = ngx_queue_head(&home->segments);
+             s != ngx_queue_sentinel(&home->segments);
+             s = ngx_queue_next(s))
+        {
+            segment = ngx_queue_data(s, ngx_http_track_segment_t, queue);
+
+            if (f(spool, segment)) {
+                return segment;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Of one that will be unlinked soon there is nothing to be marked. */
+
+static ngx_uint_t
+ngx_http_track_spool_unmarked(ngx_http_track_spool_t *spool,
+    ngx_http_track_segment_t *segment)
+{
+    return segment->mark_from != segment->mark_to
+           && segment->home->dir.dir != -1 && segment->written
+           && !(segment->ended && segment->open == 0);
+}
+
+
+static ngx_int_t
+ngx_http_track_spool_marks_begin(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_segment_t       *segment;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    /* once a tick, then all of them one by one */
+
+    keeper = &spool->keeper;
+
+    if (!keeper->marking) {
+
+        if (keeper->marked_at == spool->beat) {
+            return NGX_DECLINED;
+        }
+
+        keeper->marked_at = spool->beat;
+        keeper->marking = 1;
+    }
+
+    segment = ngx_http_track_spool_find(spool, ngx_http_track_spool_unmarked);
+
+    if (segment == NULL) {
+        keeper->marking = 0;
+        return NGX_DECLINED;
+    }
+
+    keeper->nmarks = segment->mark_to - segment->mark_from;
+    keeper->marks = ngx_alloc(keeper->nmarks, spool->worker->log);
+
+    if (keeper->marks == NULL) {
+        keeper->marking = 0;
+        return NGX_DECLINED;
+    }
+
+    ngx_http_track_spool_marks_take(keeper, segment);
+
+    if (ngx_http_track_spool_start(spool, ngx_http_track_spool_marks_work,
+                                   ngx_http_track_spool_marks_done)
+        != NGX_OK)
+    {
+        ngx_free(keeper->marks);
+        keeper->marking = 0;
+        return NGX_ERROR;
+    }
+
+    segment->mark_from = 0;
+    segment->mark_to = 0;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_track_spool_marks_take(ngx_http_track_spool_keeper_t *keeper,
+    ngx_http_track_segment_t *segment)
+{
+    size_t  i;
+    u_char  state;
+
+    for (i = 0; i < keeper->nmarks; i++) {
+        state = segment->states[segment->mark_from + i];
+
+        keeper->marks[i] = (state == NGX_HTTP_TRACK_SPOOL_DONE
+                            || state == NGX_HTTP_TRACK_SPOOL_APART) ? state
+                                                                    : 0;
+    }
+
+    keeper->home = segment->home;
+    keeper->number = segment->number;
+    keeper->from = segment->mark_from;
+}
+
+
+static void
+ngx_http_track_spool_marks_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    keeper->rc = ngx_http_track_spool_io_mark(&keeper->home->dir,
+                              keeper->number, keeper->from, keeper->marks,
+                              keeper->nmarks, keeper->error);
+}
+
+
+static void
+ngx_http_track_spool_marks_done(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    if (keeper->rc == -1) {
+        keeper->marking = 0;
+        ngx_http_track_spool_say_once(spool, keeper->error);
+    }
+
+    ngx_free(keeper->marks);
+    ngx_http_track_spool_keep(spool);
+}
+
+
+static ngx_uint_t
+ngx_http_track_spool_finished(ngx_http_track_spool_t *spool,
+    ngx_http_track_segment_t *segment)
+{
+    return segment->ended && segment->open == 0 && segment->chunks == 0
+           && segment != spool->drain.segment
+           && segment->home->loaded == segment->home->nnumbers;
+}
+
+
+static ngx_int_t
+ngx_http_track_spool_unlink_begin(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_segment_t       *segment;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    segment = ngx_http_track_spool_find(spool, ngx_http_track_spool_finished);
+
+    if (segment == NULL) {
+        return NGX_DECLINED;
+    }
+
+    keeper = &spool->keeper;
+    keeper->home = segment->home;
+    keeper->number = segment->number;
+    keeper->segment = segment;
+    keeper->fd = segment->fd;
+
+    return ngx_http_track_spool_start(spool, ngx_http_track_spool_unlink_work,
+                                      ngx_http_track_spool_unlink_done);
+}
+
+
+static void
+ngx_http_track_spool_unlink_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    if (keeper->fd != -1) {
+        (void) close(keeper->fd);
+    }
+
+    /* of a spool that could not even be made there is no file */
+
+    if (keeper->home->dir.dir != -1) {
+        keeper->rc = ngx_http_track_spool_io_unlink(&keeper->home->dir,
+                                               keeper->number, keeper->error);
+    }
+}
+
+
+static void
+ngx_http_track_spool_unlink_done(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_segment_t       *segment;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+    segment = keeper->segment;
+    segment->fd = -1;
+
+    if (keeper->rc == -1) {
+        ngx_http_track_spool_say_once(spool, keeper->error);
+        return;
+    }
+
+    ngx_http_track_spool_unreserve(spool,
+                          (size_t) (segment->end - TRK_SPOOL_HEADER),
+                          segment->rejected);
+    ngx_http_track_segment_free(segment);
+    ngx_http_track_spool_keep(spool);
+}
+
+
+static ngx_int_t
+ngx_http_track_spool_meta_begin(ngx_http_track_spool_t *spool)
+{
+    const char                     *cluster;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    if (spool->own->dir.dir == -1
+        || spool->own->dir.meta.cluster[0] != '\0')
+    {
+        return NGX_DECLINED;
+    }
+
+    cluster = ngx_http_track_kafka_cluster(spool->worker);
+
+    if (cluster == NULL || ngx_strlen(cluster) > TRK_SPOOL_CLUSTER_MAX) {
+        return NGX_DECLINED;
+    }
+
+    keeper = &spool->keeper;
+    keeper->home = spool->own;
+    (void) ngx_cpystrn((u_char *) keeper->cluster, (u_char *) cluster,
+                       sizeof(keeper->cluster));
+
+    return ngx_http_track_spool_start(spool, ngx_http_track_spool_meta_work,
+                                      ngx_http_track_spool_meta_done);
+}
+
+
+static void
+ngx_http_track_spool_meta_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    ngx_http_track_spool_dir_t  dir;
+
+    /* the writer may be copying the original */
+
+    dir = keeper->home->dir;
+    keeper->rc = ngx_http_track_spool_io_meta(&dir, keeper->cluster,
+                                              keeper->error);
+}
+
+
+static void
+ngx_http_track_spool_meta_done(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    if (keeper->rc == -1) {
+        ngx_http_track_spool_say_once(spool, keeper->error);
+        return;
+    }
+
+    ngx_memcpy(spool->own->dir.meta.cluster, keeper->cluster,
+               sizeof(keeper->cluster));
+    ngx_http_track_spool_keep(spool);
+}
+
+
+static ngx_int_t
+ngx_http_track_spool_load_begin(ngx_http_track_spool_t *spool)
+{
+    ngx_queue_t                    *q;
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = ngx_queue_next(q))
+    {
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        if (home->loaded < home->nnumbers) {
+            keeper->home = home;
+            keeper->number = home->numbers[home->loaded];
+            ngx_memzero(&keeper->seqs, sizeof(trk_seqset_t));
+
+            return ngx_http_track_spool_start(spool,
+                                              ngx_http_track_spool_load_work,
+                                              ngx_http_track_spool_load_done);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_track_spool_load_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    keeper->rc = ngx_http_track_spool_io_load(&keeper->home->dir,
+                                     keeper->number, &keeper->loaded,
+                                     &keeper->seqs, keeper->error);
+}
+
+
+static void
+ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_home_t          *home;
+    ngx_http_track_segment_t       *segment;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+    home = keeper->home;
+
+    if (keeper->rc == 0) {
+        segment = ngx_http_track_spool_loaded(home, &keeper->loaded,
+                                              &keeper->seqs);
+        if (segment == NULL) {
+            keeper->rc = -1;
+
+        } else if (segment->waits) {
+            ngx_http_track_spool_drain_wake(spool, 0);
+        }
+    }
+
+    trk_seqset_free(&keeper->seqs);
+
+    if (keeper->rc == -1) {
+
+        /* the next tick tries again: its records are not to be forgotten */
+
+        ngx_http_track_spool_say_once(spool, keeper->error);
+        return;
+    }
+
+    home->loaded++;
+    ngx_http_track_spool_keep(spool);
+}
+
+
+static ngx_http_track_segment_t *
+ngx_http_track_spool_loaded(ngx_http_track_home_t *home,
+    ngx_http_track_spool_loaded_t *loaded, trk_seqset_t *seqs)
+{
+    uint64_t                   first, last;
+    ngx_http_track_segment_t  *segment;
+
+    segment = ngx_http_track_segment_add(home, loaded->number);
+
+    if (segment == NULL) {
+        free(loaded->states);
+        return NULL;
+    }
+
+    segment->size = loaded->size;
+    segment->end = loaded->size + loaded->torn;
+    segment->states = loaded->states;
+    segment->n = loaded->n;
+    segment->written = loaded->n;
+    segment->open = loaded->waits;
+    segment->waits = loaded->waits;
+    segment->oldest = loaded->oldest;
+    segment->rejected = loaded->rejected;
+    segment->ended = 1;
+
+    for (last = 0; trk_seqset_next(seqs, last, &first, &last); last++) {
+        for ( /* void */ ; first <= last; first++) {
+
+            if (trk_seqset_add(&home->holding.held, first) != TRK_OK) {
+                ngx_http_track_segment_free(segment);
+                return NULL;
+            }
+        }
+    }
+
+    home->holding.changes++;
+
+    return segment;
+}
+
+
+static ngx_int_t
+ngx_http_track_spool_remove_begin(ngx_http_track_spool_t *spool)
+{
+    ngx_queue_t                    *q;
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = ngx_queue_next(q))
+    {
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        /* what is set aside is the operator's to take away: looked for
+         * as often as for spools to be adopted */
+
+        if (home == spool->own || home->loaded < home->nnumbers
+            || !ngx_queue_empty(&home->segments)
+            || (home->aside != -1
+                && ngx_current_msec - home->looked_at
+                   < NGX_HTTP_TRACK_SPOOL_SCAN))
+        {
+            continue;
+        }
+
+        home->looked_at = ngx_current_msec;
+        keeper->home = home;
+
+        return ngx_http_track_spool_start(spool,
+                                          ngx_http_track_spool_remove_work,
+                                          ngx_http_track_spool_remove_done);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_track_spool_remove_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    keeper->rc = ngx_http_track_spool_io_remove(keeper->job.spool->path,
+                                                &keeper->home->dir,
+                                                keeper->error);
+}
+
+
+static void
+ngx_http_track_spool_remove_done(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+    home = keeper->home;
+
+    if (keeper->rc == -1) {
+        ngx_http_track_spool_say_once(spool, keeper->error);
+    }
+
+    if (keeper->rc != 1) {
+        home->aside = ngx_max(home->aside, 0);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, spool->worker->log, 0,
+                  "track: adopted spool %s was drained and removed",
+                  home->dir.edge);
+
+    ngx_queue_remove(&home->queue);
+    trk_seqset_free(&home->holding.held);
+    free(home->numbers);
+    free(home);
+
+    ngx_http_track_spool_keep(spool);
+}
+
+
+static ngx_int_t
+ngx_http_track_spool_usage_begin(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_worker_t        *wk;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    wk = spool->worker;
+    keeper = &spool->keeper;
+
+    if (wk->epoch == 0
+        || (ngx_msec_int_t) (keeper->usage_at - ngx_current_msec) > 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    keeper->usage_at = ngx_current_msec + NGX_HTTP_TRACK_SPOOL_SCAN;
+    keeper->before = (off_t) wk->sh->spool_bytes;
+
+    return ngx_http_track_spool_start(spool, ngx_http_track_spool_usage_work,
+                                      ngx_http_track_spool_usage_done);
+}
+
+
+static void
+ngx_http_track_spool_usage_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    keeper->usage = ngx_http_track_spool_io_usage(keeper->job.spool->path,
+                                                  keeper->error);
+}
+
+
+/*
+ * Reservations of killed workers are in the count, and what lies in the path
+ * without having been reserved is not: both are set right.  What others
+ * write meanwhile is counted as they do it.
+ */
+
+static void
+ngx_http_track_spool_usage_done(ngx_http_track_spool_t *spool)
+{
+    ngx_uint_t                      i;
+    ngx_atomic_int_t                rejected;
+    ngx_http_track_shm_t           *sh;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+    sh = spool->worker->sh;
+
+    if (keeper->usage == -1) {
+        ngx_http_track_spool_say_once(spool, keeper->error);
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&sh->spool_bytes,
+                     (ngx_atomic_int_t) (keeper->usage - keeper->before)
+                     + (ngx_atomic_int_t) spool->buffered);
+
+    rejected = 0;
+
+    for (i = 0; i < NGX_HTTP_TRACK_SLOTS; i++) {
+        if (sh->slots[i].pid && ngx_http_track_alive(sh->slots[i].pid)) {
+            rejected += (ngx_atomic_int_t) sh->slots[i].spool_rejected;
+        }
+    }
+
+    sh->spool_rejected = (ngx_atomic_uint_t) rejected;
+
+    ngx_http_track_spool_keep(spool);
+}
+
+
+/*
+ * The threads of the pool have ended, and so has what they had begun; whether
+ * its `done` was called does not matter any more.
+ */
+
+void
+ngx_http_track_spool_keep_exit(ngx_http_track_spool_t *spool, ngx_msec_t ms)
+{
+    if (spool->keeper.job.busy && !spool->keeper.job.finished) {
+        return;
+    }
+
+    (void) ngx_http_track_spool_within(ngx_http_track_spool_last_work, spool,
+                                       ms);
+}
+
+
+/* in a thread, with nobody beside it */
+
+static void
+ngx_http_track_spool_last_work(void *data)
+{
+    ngx_queue_t                    *q, *s;
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_t         *spool = data;
+    ngx_http_track_segment_t       *segment;
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = ngx_queue_next(q))
+    {
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        if (home->dir.dir == -1) {
+            continue;
+        }
+
+        for (s = ngx_queue_head(&home->segments);
+             s != ngx_queue_sentinel(&home->segments);
+             s = ngx_queue_next(s))
+        {
+            segment = ngx_queue_data(s, ngx_http_track_segment_t, queue);
+            ngx_http_track_spool_last_segment(spool, home, segment);
+        }
+
+        if (home->loaded == home->nnumbers) {
+            (void) ngx_http_track_spool_io_remove(spool->path, &home->dir,
+                                                  spool->keeper.error);
+        }
+    }
+}
+
+
+static void
+ngx_http_track_spool_last_segment(ngx_http_track_spool_t *spool,
+    ngx_http_track_home_t *home, ngx_http_track_segment_t *segment)
+{
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    if (segment->open == 0) {
+        (void) ngx_http_track_spool_io_unlink(&home->dir, segment->number,
+                                              keeper->error);
+        return;
+    }
+
+    /* all of them: those of a job that was busy may not have come that far */
+
+    keeper->nmarks = segment->written;
+    keeper->marks = malloc(keeper->nmarks ? keeper->nmarks : 1);
+
+    if (keeper->marks == NULL) {
+        return;
+    }
+
+    segment->mark_from = 0;
+    ngx_http_track_spool_marks_take(keeper, segment);
+
+    (void) ngx_http_track_spool_io_mark(&home->dir, segment->number, 0,
+                                        keeper->marks, keeper->nmarks,
+                                        keeper->error);
+    free(keeper->marks);
+}
