@@ -170,6 +170,7 @@ struct ngx_http_track_worker_s {
     trk_buf_t                    body;          /* that is not in one piece */
     trk_request_t                request;
     trk_buf_t                    answer;
+    trk_buf_t                    origin;        /* of a request's records */
     trk_buf_t                    records;
     ngx_http_track_message_t    *messages;      /* conf's max_events */
     u_char                       edge[NGX_HTTP_TRACK_EDGE_LEN];

@@ -150,7 +150,7 @@ ngx_http_track_deliver_go(ngx_http_track_delivery_t *d, ngx_int_t rc)
                    : ngx_http_track_wait_park(w);
 
         } else {
-            ngx_free(w);
+            ngx_http_track_wait_free(w);
             rc = NGX_BUSY;
         }
     }
@@ -207,7 +207,7 @@ ngx_http_track_deliver_hand_over(ngx_http_track_wait_t *w)
     wk = w->worker;
     ws = wk->waits;
 
-    if (!(wk->spool && (ws->direct || wk->slot->waiting >= ws->max))
+    if (!(wk->spool && (ws->direct || ws->parked >= ws->max))
         && ngx_http_track_kafka_produce(wk, w->messages, w->n) == NGX_OK)
     {
         w->held = w->n;
@@ -355,7 +355,7 @@ void
 ngx_http_track_deliver_turn(ngx_http_track_wait_t *w)
 {
     if (!w->open) {
-        ngx_http_track_wait_free(w);
+        ngx_http_track_wait_settle(w);
         return;
     }
 

@@ -14,6 +14,7 @@
 
 #define NGX_HTTP_TRACK_UUID_RANDOM   10
 #define NGX_HTTP_TRACK_RECORDS_KEEP  (1024 * 1024)
+#define NGX_HTTP_TRACK_ORIGIN_KEEP   4096
 
 
 static void ngx_http_track_event_begin(ngx_http_request_t *r,
@@ -51,6 +52,17 @@ ngx_http_track_event_records(ngx_http_request_t *r,
 
     ngx_http_track_event_begin(r, wk, &origin);
 
+    /* what is the same in all of them is written once */
+
+    trk_buf_reset(&wk->origin, NGX_HTTP_TRACK_ORIGIN_KEEP);
+    trk_record_fixed(&wk->origin, &origin);
+
+    if (wk->origin.failed) {
+        return NGX_ERROR;
+    }
+
+    origin.fixed = trk_str_of(wk->origin.p, wk->origin.n);
+
     m = wk->messages;
 
     for (i = 0; i < wk->request.nevents; i++) {
@@ -79,6 +91,7 @@ ngx_http_track_event_records(ngx_http_request_t *r,
     }
 
     if (wk->live) {
+        origin.fixed = trk_null;
         ngx_http_track_live_add(wk, &origin);
     }
 

@@ -23,6 +23,7 @@
 
 
 #define NGX_HTTP_TRACK_KAFKA_DRAIN    10000     /* ms, of a graceful exit */
+#define NGX_HTTP_TRACK_KAFKA_FLUSH    100       /* ms, after the last sync */
 #define NGX_HTTP_TRACK_KAFKA_BACKOFF  30000     /* ms, at most */
 #define NGX_HTTP_TRACK_KAFKA_TOPICS   256       /* of configuration and spool */
 
@@ -43,6 +44,7 @@ static void ngx_http_track_kafka_handler(ngx_event_t *rev);
 static void ngx_http_track_kafka_timer_handler(ngx_event_t *ev);
 static void ngx_http_track_kafka_drain(ngx_http_track_worker_t *wk);
 static void ngx_http_track_kafka_serve(ngx_http_track_worker_t *wk);
+static void ngx_http_track_kafka_count(ngx_http_track_kafka_t *k);
 static void ngx_http_track_kafka_gauge(ngx_http_track_kafka_t *k);
 static void ngx_http_track_kafka_restart(ngx_http_track_worker_t *wk);
 static void *ngx_http_track_kafka_destroy(void *data);
@@ -269,7 +271,7 @@ ngx_http_track_kafka_produce(ngx_http_track_worker_t *wk,
         ngx_http_track_kafka_run(k, &messages[i], run);
     }
 
-    ngx_http_track_kafka_gauge(k);
+    k->timer.cancelable = k->let_go;
 
     return NGX_OK;
 }
@@ -446,6 +448,7 @@ ngx_http_track_kafka_serve(ngx_http_track_worker_t *wk)
 
     if (k->rk) {
         ngx_http_track_rdkafka_poll(k);
+        ngx_http_track_kafka_count(k);
 
         if (k->served >= NGX_HTTP_TRACK_KAFKA_ROUND) {
             ngx_post_event(k->connection->read, &ngx_posted_next_events);
@@ -454,6 +457,27 @@ ngx_http_track_kafka_serve(ngx_http_track_worker_t *wk)
 
     ngx_http_track_kafka_gauge(k);
     ngx_http_track_wait_finish(wk);
+}
+
+
+/* A round is over. */
+
+static void
+ngx_http_track_kafka_count(ngx_http_track_kafka_t *k)
+{
+    ngx_http_track_worker_t  *wk;
+
+    wk = k->worker;
+
+    if (k->delivered) {
+        k->backoff = 0;
+        wk->slot->kafka = NGX_HTTP_TRACK_UP;
+
+        ngx_http_track_count(wk, kafka_delivered, k->delivered);
+        ngx_http_track_wait_delivered(wk);
+
+        k->delivered = 0;
+    }
 }
 
 
@@ -536,12 +560,14 @@ ngx_http_track_kafka_flush(ngx_http_track_worker_t *wk, ngx_msec_t ms)
 
     if (k->rk && k->pending) {
         ngx_http_track_rdkafka_flush(k, ms);
+        ngx_http_track_kafka_count(k);
     }
 }
 
 
-/* Destroying the producer joins threads; with Kafka away that may last, and
- * the process ends anyway. */
+/* The ledger's last beat may still be under way.  Destroying the producer
+ * joins threads; with Kafka away that may last, and the process ends
+ * anyway. */
 
 void
 ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk)
@@ -550,6 +576,10 @@ ngx_http_track_kafka_exit(ngx_http_track_worker_t *wk)
     ngx_http_track_kafka_t  *k;
 
     k = wk->kafka;
+
+    if (wk->slot->kafka == NGX_HTTP_TRACK_UP) {
+        ngx_http_track_kafka_flush(wk, NGX_HTTP_TRACK_KAFKA_FLUSH);
+    }
 
     if (k->rk) {
         ngx_http_track_rdkafka_silence(k);

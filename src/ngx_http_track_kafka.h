@@ -47,7 +47,8 @@ struct ngx_http_track_kafka_s {
     ngx_uint_t                   max_pending;   /* 0: of bytes alone */
     size_t                       max_bytes;
     size_t                       max_batch;
-    ngx_uint_t                   served;        /* in this round */
+    ngx_uint_t                   served;        /* in this round, */
+    ngx_uint_t                   delivered;     /* of those */
 
     ngx_msec_t                   retry_at;      /* next life */
     ngx_msec_t                   backoff;

@@ -57,21 +57,13 @@ ngx_http_track_kafka_report(ngx_http_track_kafka_t *k,
     ngx_http_track_message_t *m, ngx_http_track_outcome_e outcome,
     const char *why)
 {
-    ngx_http_track_worker_t  *wk;
-
-    wk = k->worker;
-
     k->pending--;
     k->bytes -= m->key_len + m->value_len;
     m->held = 0;
 
     if (outcome == NGX_HTTP_TRACK_DELIVERED) {
         m->delivered = 1;
-        k->backoff = 0;
-        wk->slot->kafka = NGX_HTTP_TRACK_UP;
-
-        ngx_http_track_count(wk, kafka_delivered, 1);
-        ngx_http_track_wait_delivered(wk);
+        k->delivered++;
 
     } else if (why) {
         ngx_http_track_kafka_not_taken(k, m, outcome, why);

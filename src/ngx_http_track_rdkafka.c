@@ -168,8 +168,8 @@ ngx_http_track_rdkafka_open(ngx_http_track_worker_t *wk, int fd, char *error)
 
     if (k->batch == NULL) {
         k->max_batch = NGX_HTTP_TRACK_RDKAFKA_BATCH;
-        k->batch = ngx_alloc(k->max_batch * sizeof(rd_kafka_message_t),
-                             wk->log);
+        k->batch = ngx_calloc(k->max_batch * sizeof(rd_kafka_message_t),
+                              wk->log);
         if (k->batch == NULL) {
             ngx_http_track_say(error, "no memory");
             return NGX_ERROR;
@@ -343,8 +343,6 @@ ngx_http_track_rdkafka_produce(ngx_http_track_kafka_t *k,
 
     batch = k->batch;
     topic = k->topics[messages->topic]->handle;
-
-    ngx_memzero(batch, n * sizeof(rd_kafka_message_t));
 
     for (i = 0; i < n; i++) {
         m = &messages[i];

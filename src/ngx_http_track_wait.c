@@ -19,11 +19,15 @@
 #include "ngx_http_track_wait.h"
 
 
+#define NGX_HTTP_TRACK_WAIT_BLOCK  4096 /* bytes of most waits */
+#define NGX_HTTP_TRACK_WAIT_BLOCKS 1024 /* kept when free */
 #define NGX_HTTP_TRACK_WAIT_TURN   256  /* waits in a turn of the loop */
 #define NGX_HTTP_TRACK_WAIT_FLUSH  300  /* ms at exit, for Kafka */
 #define NGX_HTTP_TRACK_WAIT_SPOOL  300  /* and for the spool */
 
 
+static ngx_http_track_wait_t *ngx_http_track_wait_alloc(
+    ngx_http_track_worker_t *wk, size_t size);
 static void ngx_http_track_wait_copy(ngx_http_track_wait_t *w,
     ngx_http_track_message_t *messages, u_char *p);
 static void ngx_http_track_wait_enter(ngx_http_track_wait_t *w,
@@ -36,6 +40,7 @@ static void ngx_http_track_wait_timer(ngx_http_track_worker_t *wk,
 static void ngx_http_track_wait_timer_handler(ngx_event_t *ev);
 static ngx_http_track_wait_t *ngx_http_track_wait_first(
     ngx_http_track_waits_t *ws);
+static void ngx_http_track_wait_warm(ngx_queue_t *q);
 static void ngx_http_track_wait_next_handler(ngx_event_t *ev);
 static void ngx_http_track_wait_tell(ngx_http_track_wait_t *w,
     ngx_http_request_t *r, trk_error_code_t code);
@@ -66,6 +71,7 @@ ngx_http_track_wait_init(ngx_http_track_worker_t *wk)
 
     ngx_queue_init(&ws->hasty);
     ngx_queue_init(&ws->turn);
+    ngx_queue_init(&ws->blocks);
 
     ws->max = ngx_max(wk->conf->cycle->connection_n / 2, 1);
     ws->delivered = ngx_current_msec;
@@ -128,12 +134,10 @@ ngx_http_track_wait_create(ngx_http_request_t *r,
            + n * (sizeof(ngx_http_track_message_t)
                   + sizeof(ngx_http_track_message_t *));
 
-    w = ngx_alloc(head + wk->records.n, wk->log);
+    w = ngx_http_track_wait_alloc(wk, head + wk->records.n);
     if (w == NULL) {
         return NULL;
     }
-
-    ngx_memzero(w, sizeof(ngx_http_track_wait_t));
 
     w->request = r;
     w->worker = wk;
@@ -146,6 +150,61 @@ ngx_http_track_wait_create(ngx_http_request_t *r,
     ngx_http_track_wait_copy(w, wk->messages, (u_char *) w + head);
 
     return w;
+}
+
+
+/*
+ * Most waits are of one event and fit into a block of the worker's own, of
+ * which the last one freed is handed out first: malloc() would merge and
+ * split neighbours that are long out of the cache.
+ */
+
+static ngx_http_track_wait_t *
+ngx_http_track_wait_alloc(ngx_http_track_worker_t *wk, size_t size)
+{
+    ngx_uint_t               pooled;
+    ngx_queue_t             *q;
+    ngx_http_track_wait_t   *w;
+    ngx_http_track_waits_t  *ws;
+
+    ws = wk->waits;
+    pooled = size <= NGX_HTTP_TRACK_WAIT_BLOCK;
+
+    if (pooled && ws->nblocks) {
+        q = ngx_queue_head(&ws->blocks);
+        ngx_queue_remove(q);
+        ws->nblocks--;
+
+        w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
+
+    } else {
+        w = ngx_alloc(pooled ? NGX_HTTP_TRACK_WAIT_BLOCK : size, wk->log);
+        if (w == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_memzero(w, sizeof(ngx_http_track_wait_t));
+    w->pooled = pooled;
+
+    return w;
+}
+
+
+void
+ngx_http_track_wait_free(ngx_http_track_wait_t *w)
+{
+    ngx_http_track_waits_t  *ws;
+
+    ws = w->worker->waits;
+
+    if (w->pooled && ws->nblocks < NGX_HTTP_TRACK_WAIT_BLOCKS) {
+        ngx_queue_insert_head(&ws->blocks, &w->turn);
+        ws->nblocks++;
+        return;
+    }
+
+    ngx_free(w);
 }
 
 
@@ -260,7 +319,7 @@ ngx_http_track_wait_enter(ngx_http_track_wait_t *w, ngx_queue_t *queue)
     ngx_queue_insert_tail(queue, &w->queue);
 
     if (w->ack != NGX_HTTP_TRACK_ACK_NONE) {
-        w->worker->slot->waiting++;
+        w->worker->waits->parked++;
     }
 }
 
@@ -288,9 +347,9 @@ ngx_http_track_wait_close(ngx_http_track_wait_t *w, trk_error_code_t code)
     ngx_queue_remove(&w->queue);
 
     if (w->ack != NGX_HTTP_TRACK_ACK_NONE) {
-        w->worker->slot->waiting--;
+        w->worker->waits->parked--;
 
-        if (w->worker->slot->waiting == 0) {
+        if (w->worker->waits->parked == 0) {
             w->worker->waits->timer.cancelable = 1;
         }
 
@@ -307,15 +366,15 @@ ngx_http_track_wait_close(ngx_http_track_wait_t *w, trk_error_code_t code)
         ngx_http_track_wait_tell(w, r, code);
     }
 
-    ngx_http_track_wait_free(w);
+    ngx_http_track_wait_settle(w);
 }
 
 
 void
-ngx_http_track_wait_free(ngx_http_track_wait_t *w)
+ngx_http_track_wait_settle(ngx_http_track_wait_t *w)
 {
     if (!w->open && w->held == 0 && !w->spooling && !w->queued) {
-        ngx_free(w);
+        ngx_http_track_wait_free(w);
     }
 }
 
@@ -392,6 +451,10 @@ ngx_http_track_wait_queue(ngx_http_track_wait_t *w)
         return;
     }
 
+    /* its request was left alone for some milliseconds */
+
+    __builtin_prefetch(w->request);
+
     w->queued = 1;
     ngx_queue_insert_tail(&w->worker->waits->turn, &w->turn);
 
@@ -413,7 +476,7 @@ ngx_http_track_wait_finish(ngx_http_track_worker_t *wk)
 
         if (n == NGX_HTTP_TRACK_WAIT_TURN) {
             ngx_post_event(&ws->next, &ngx_posted_next_events);
-            return;
+            break;
         }
 
         q = ngx_queue_head(&ws->turn);
@@ -422,7 +485,32 @@ ngx_http_track_wait_finish(ngx_http_track_worker_t *wk)
         w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
         w->queued = 0;
 
+        if (!ngx_queue_empty(&ws->turn)) {
+            ngx_http_track_wait_warm(ngx_queue_head(&ws->turn));
+        }
+
         ngx_http_track_deliver_turn(w);
+    }
+
+    wk->slot->waiting = ws->parked;
+}
+
+
+/* Fetches what the next answer needs, while this one is made. */
+
+static void
+ngx_http_track_wait_warm(ngx_queue_t *q)
+{
+    ngx_http_request_t     *r;
+    ngx_http_track_wait_t  *w;
+
+    w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
+    r = w->request;
+
+    if (r) {
+        __builtin_prefetch(r->connection);
+        __builtin_prefetch(r->connection->write);
+        __builtin_prefetch(r->pool);
     }
 }
 
@@ -466,6 +554,7 @@ ngx_http_track_wait_timer_handler(ngx_event_t *ev)
     ngx_http_track_worker_t  *wk;
 
     wk = ngx_http_track_worker;
+    wk->slot->waiting = wk->waits->parked;
 
     for (n = 0; n < NGX_HTTP_TRACK_WAIT_TURN; n++) {
         w = ngx_http_track_wait_first(wk->waits);
@@ -555,7 +644,7 @@ ngx_http_track_wait_direct(ngx_http_track_worker_t *wk)
 ngx_uint_t
 ngx_http_track_wait_hopeless(ngx_http_track_worker_t *wk)
 {
-    return wk->waits->direct && wk->slot->waiting == 0
+    return wk->waits->direct && wk->waits->parked == 0
            && ngx_queue_empty(&wk->waits->hasty);
 }
 

@@ -19,21 +19,10 @@
 
 struct ngx_http_track_wait_s {
     ngx_http_request_t          *request;       /* NULL: untied */
-    ngx_http_cleanup_t          *cleanup;
     ngx_http_track_worker_t     *worker;
-    ngx_http_track_answer_t      answer;        /* in the request's pool */
-
-    ngx_queue_t                  queue;         /* while open: by deadline */
-    ngx_queue_t                  turn;          /* if queued */
-    ngx_uint_t                   lane;
-    ngx_msec_t                   timeout;       /* of Kafka, then of spool */
-    ngx_msec_t                   deadline;
-
-    ngx_http_track_spool_batch_t  batch;        /* if spooling */
-
-    size_t                       n;
     size_t                       held;          /* by the producer */
     size_t                       unsafe;        /* neither there nor spooled */
+    ngx_queue_t                  turn;          /* if queued */
 
     unsigned                     ack:2;         /* ngx_http_track_ack_e */
     unsigned                     open:1;
@@ -44,6 +33,18 @@ struct ngx_http_track_wait_s {
     unsigned                     failed:1;      /* news: the producer, */
     unsigned                     broken:1;      /* the spool */
     unsigned                     too_large:1;
+    unsigned                     pooled:1;      /* of the worker's blocks */
+
+    /* of the first cache line was what each report needs */
+
+    ngx_queue_t                  queue;         /* while open: by deadline */
+    ngx_http_cleanup_t          *cleanup;
+    ngx_http_track_answer_t      answer;        /* in the request's pool */
+    ngx_msec_t                   timeout;       /* of Kafka, then of spool */
+    ngx_msec_t                   deadline;
+    ngx_uint_t                   lane;
+    ngx_http_track_spool_batch_t  batch;        /* if spooling */
+    size_t                       n;
 
     ngx_http_track_message_t     messages[];
 };
@@ -53,12 +54,15 @@ struct ngx_http_track_waits_s {
     ngx_queue_t                 *lanes;         /* by timeout: oldest first */
     ngx_queue_t                  hasty;         /* answered at once */
     ngx_queue_t                  turn;          /* with something to do */
-    ngx_uint_t                   max;           /* parked, then all spool */
+    ngx_uint_t                   parked;        /* requests; at max of them */
+    ngx_uint_t                   max;           /* all goes to the spool */
     ngx_uint_t                   direct;        /* to the spool first */
     ngx_uint_t                   let_go;        /* of a leaving worker */
     ngx_msec_t                   delivered;     /* the last good report */
     ngx_event_t                  timer;         /* of the first deadline */
     ngx_event_t                  next;          /* another turn */
+    ngx_queue_t                  blocks;        /* free ones, warm first */
+    ngx_uint_t                   nblocks;
     ngx_http_track_mute_t        mute_timeout;
     ngx_http_track_mute_t        mute_spool;
 };
@@ -84,8 +88,9 @@ void ngx_http_track_wait_again(ngx_http_track_wait_t *w);
 void ngx_http_track_wait_close(ngx_http_track_wait_t *w,
     trk_error_code_t code);
 
-/* Frees it, if nobody needs it any more. */
+/* Gives its memory back; settle: if nobody needs it any more. */
 void ngx_http_track_wait_free(ngx_http_track_wait_t *w);
+void ngx_http_track_wait_settle(ngx_http_track_wait_t *w);
 
 /* From now on all goes to the spool, until Kafka is heard of. */
 void ngx_http_track_wait_direct(ngx_http_track_worker_t *wk);

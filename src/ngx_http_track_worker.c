@@ -53,6 +53,7 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
     trk_request_init(&wk->request);
     trk_buf_init(&wk->body, NGX_MAX_INT32_VALUE);
     trk_buf_init(&wk->answer, NGX_MAX_INT32_VALUE);
+    trk_buf_init(&wk->origin, NGX_MAX_INT32_VALUE);
     trk_buf_init(&wk->records, NGX_MAX_INT32_VALUE);
 
     if (ngx_http_track_event_edge(wk) != NGX_OK
@@ -117,6 +118,7 @@ ngx_http_track_exit_process(ngx_cycle_t *cycle)
     ngx_http_track_inflate_exit(wk);
     trk_buf_free(&wk->body);
     trk_buf_free(&wk->answer);
+    trk_buf_free(&wk->origin);
     trk_buf_free(&wk->records);
     ngx_http_track_worker = NULL;
 }
