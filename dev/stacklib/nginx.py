@@ -31,6 +31,7 @@ class Nginx(core.Part):
     def prepare(self) -> None:
         core.need_file(MODULE)
         core.place(self.dir / "schema", self.user)
+        core.place(self.dir / "spool", self.user)
         (self.dir / "temp").mkdir(exist_ok=True)
         self.configure()
         core.run([*self.command(), "-t"], "nginx -t", cwd=self.dir)
