@@ -25,6 +25,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_track_read(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
+static ngx_uint_t ngx_http_track_header_is(ngx_table_elt_t *h, char *name);
 static void ngx_http_track_header_read(ngx_table_elt_t *h,
     ngx_http_track_headers_t *headers);
 static trk_error_code_t ngx_http_track_access(ngx_http_request_t *r,
@@ -219,45 +220,51 @@ ngx_http_track_headers(ngx_http_request_t *r,
 }
 
 
+/* of the same length */
+
+static ngx_uint_t
+ngx_http_track_header_is(ngx_table_elt_t *h, char *name)
+{
+    return ngx_strncasecmp(h->key.data, (u_char *) name, h->key.len) == 0;
+}
+
+
 static void
 ngx_http_track_header_read(ngx_table_elt_t *h,
     ngx_http_track_headers_t *headers)
 {
     ngx_str_t  *value;
 
-#define ngx_http_track_is(name)                                               \
-    (ngx_strncasecmp(h->key.data, (u_char *) name, sizeof(name) - 1) == 0)
-
     switch (h->key.len) {
 
     case sizeof("DNT") - 1:
-        headers->signals |= ngx_http_track_is("DNT") && h->value.len == 1
-                            && h->value.data[0] == '1';
+        headers->signals |= ngx_http_track_header_is(h, "DNT")
+                            && h->value.len == 1 && h->value.data[0] == '1';
         return;
 
     case sizeof("Sec-GPC") - 1:
-        headers->signals |= ngx_http_track_is("Sec-GPC") && h->value.len == 1
-                            && h->value.data[0] == '1';
+        headers->signals |= ngx_http_track_header_is(h, "Sec-GPC")
+                            && h->value.len == 1 && h->value.data[0] == '1';
         return;
 
     case sizeof("Origin") - 1:
-        value = ngx_http_track_is("Origin") ? &headers->origin : NULL;
+        value = ngx_http_track_header_is(h, "Origin") ? &headers->origin
+                                                      : NULL;
         break;
 
     case sizeof("X-Track-Key") - 1:
-        value = ngx_http_track_is("X-Track-Key") ? &headers->key : NULL;
+        value = ngx_http_track_header_is(h, "X-Track-Key") ? &headers->key
+                                                           : NULL;
         break;
 
     case sizeof("Access-Control-Request-Method") - 1:
-        value = ngx_http_track_is("Access-Control-Request-Method")
+        value = ngx_http_track_header_is(h, "Access-Control-Request-Method")
                 ? &headers->method : NULL;
         break;
 
     default:
         return;
     }
-
-#undef ngx_http_track_is
 
     if (value == NULL) {
         return;
