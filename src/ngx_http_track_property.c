@@ -20,7 +20,8 @@ static ngx_int_t ngx_http_track_property_set(
     void *conf, char *error);
 
 
-/* unless track_kafka_property says something else */
+/* unless track_kafka_property says something else; a missing topic is to be
+ * noticed before it is 30 s old */
 
 static ngx_http_track_property_t  ngx_http_track_property_defaults[] = {
     { "client.id", "nginx-track" },
@@ -28,6 +29,7 @@ static ngx_http_track_property_t  ngx_http_track_property_defaults[] = {
     { "message.timeout.ms", "30000" },
     { "reconnect.backoff.max.ms", "1000" },
     { "socket.keepalive.enable", "true" },
+    { "topic.metadata.propagation.max.ms", "3000" },
     { NULL, NULL }
 };
 

@@ -198,12 +198,14 @@ is_deeply([map { $_->{sent_at} } @of_batch],
     [('2025-05-03T10:00:09.000Z') x 3], 'sent_at of the batch, in each');
 
 
-# --- edge and seq: a number for each accepted event, none for rejected ones ---
+# --- edge and seq: a number for each event that is kept, rejected ones too ---
 
 my %seq;
-for (kafka_records($stack->env('KAFKA_BROKERS'), 'tracking_events')) {
-    my $json = json_decode($_->{value});
-    push @{ $seq{ $json->{edge} } }, $json->{seq};
+for my $topic (qw(tracking_events tracking_events_rejected)) {
+    for (kafka_records($stack->env('KAFKA_BROKERS'), $topic)) {
+        my $json = json_decode($_->{value});
+        push @{ $seq{ $json->{edge} } }, $json->{seq};
+    }
 }
 
 for my $edge (sort keys %seq) {

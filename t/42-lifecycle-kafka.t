@@ -80,13 +80,13 @@ is($answers[0]{json}{error}{code}, 'unavailable', 'unavailable');
 like($answers[0]{header}{'retry-after'}, qr/^\d+$/, 'Retry-After');
 cmp_ok($took, '>', 0.8, 'after track_ack_timeout');
 cmp_ok($took, '<', 3, sprintf 'and no later (%.1f s)', $took);
-is($waiting[0]->post('/track', 'broken')->{status}, 400,
-    'the connection lives on');
+is($waiting[0]->post('/track', '[]', 'Content-Type' => 'image/png')->{status},
+    415, 'the connection lives on');
 
 is($http->post('/track', [$good, event('click')])->{status}, 503,
     'a batch of which some are rejected: 503 too');
-is($http->post('/track', [event('click')])->{status}, 422,
-    'rejected events need no Kafka');
+is($http->post('/track', [event('click')])->{status}, 503,
+    'what names rejected events is told when they are kept: 503');
 
 # A client that does not wait changes nothing.
 my $leaver = Track::HTTP->new($nginx->port)->connect();
