@@ -7,6 +7,8 @@
 #   make sdk        the browser script
 #   make bench      what bench/run edge needs besides
 #   make unit       C unit tests with ASan and UBSan (prove t/00-unit.t runs them)
+#   make fuzz       libFuzzer targets (clang); fuzz/run runs them
+#   make fuzz-replay  the same with their corpora only, for t/03-fuzz.t
 #   make check      linters, formatting, layering
 #   make clickhouse the embedded ClickHouse's launcher
 #   make install    DESTDIR=, PREFIX=, MODULES=
@@ -58,12 +60,19 @@ TOOLS_OBJ := $(TOOLS_SRC:%.c=$(BUILD)/tools/%.o)
 BENCH_OBJ := $(BENCH_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN  := $(UNIT_SRC:t/unit/%.c=$(BUILD)/unit/%)
 
+FUZZ_SRC  := $(wildcard fuzz/fuzz_*.c)
+FUZZ_BIN  := $(FUZZ_SRC:%.c=$(BUILD)/%)
+FUZZ_LIB  := $(LIB_SRC:%.c=$(BUILD)/fuzz/%.o)
+REPLAY    := $(FUZZ_SRC:fuzz/fuzz_%.c=$(BUILD)/fuzz/replay_%)
+
 # What cannot be built in a tree that lacks its sources is left out of `all`.
 PARTS     := $(if $(wildcard config),module) $(if $(LOAD_SRC),loader) \
              $(if $(wildcard tools/*.c),tools) \
-             $(if $(wildcard sdk/package.json),sdk) clickhouse unit
+             $(if $(wildcard sdk/package.json),sdk) clickhouse unit \
+             $(if $(wildcard config),fuzz-replay)
 
-.PHONY: all module loader tools sdk bench unit check install clean clickhouse
+.PHONY: all module loader tools sdk bench unit check fuzz fuzz-replay install \
+        clean clickhouse
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -116,6 +125,39 @@ unit: $(UNIT_BIN)
 $(BUILD)/unit/%: t/unit/%.c $(BUILD)/asan/libtrk.a
 	@mkdir -p $(@D)
 	$(call do,CC)$(CC) $(TRACK_C) $(SANITIZE) -o $@ $< $(BUILD)/asan/libtrk.a -lpthread -lm
+
+
+# Fuzz targets, twice: with libFuzzer, and with fuzz/replay.c under any compiler.
+# gzip's is the module's own file, against the headers of the configured nginx.
+
+FUZZER    := -fsanitize=fuzzer-no-link,address,undefined \
+             -fno-sanitize-recover=all -O1 -g -fno-omit-frame-pointer
+NGX_TREE  := $(BUILD)/nginx-src
+NGX_INC   := $(addprefix -isystem $(NGX_TREE)/,objs src/core src/event \
+             src/event/modules src/os/unix src/http src/http/modules \
+             src/http/v2)
+
+fuzz: $(FUZZ_BIN)
+fuzz-replay: $(REPLAY)
+
+$(BUILD)/fuzz/fuzz_gzip $(BUILD)/fuzz/replay_gzip: MORE = \
+    src/ngx_http_track_inflate.c -Isrc $(NGX_INC) -lz
+$(BUILD)/fuzz/fuzz_gzip $(BUILD)/fuzz/replay_gzip: \
+    src/ngx_http_track_inflate.c $(wildcard src/*.h) \
+    | $(NGX_TREE)/objs/ngx_auto_config.h
+
+$(BUILD)/fuzz/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(call do,CC)clang $(TRACK_C) $(FUZZER) -c -o $@ $<
+
+$(BUILD)/fuzz/fuzz_%: fuzz/fuzz_%.c $(FUZZ_LIB)
+	$(call do,CC)clang $(TRACK_C) $(FUZZER) -fsanitize=fuzzer -MF $@.d -o $@ \
+	    $< $(FUZZ_LIB) $(MORE) -lm
+
+$(BUILD)/fuzz/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(BUILD)/asan/libtrk.a
+	@mkdir -p $(@D)
+	$(call do,CC)$(CC) $(TRACK_C) $(SANITIZE) -MF $@.d -o $@ \
+	    $< fuzz/replay.c $(BUILD)/asan/libtrk.a $(MORE) -lm
 
 
 # nginx's own makefile decides what of the module is stale; it is asked each time.
@@ -192,8 +234,9 @@ clean:
 	    $(BUILD)/bench/load $(BUILD)/bench-load $(BUILD)/bench-read.so \
 	    $(BUILD)/libtrk.a $(BUILD)/track-loader $(BUILD)/track-spool \
 	    $(BUILD)/clickhouse-embedded $(BUILD)/ngx_http_track_module.so \
-	    $(BUILD)/nginx-src*/objs sdk/dist
+	    $(BUILD)/nginx-src*/objs $(BUILD)/fuzz sdk/dist
 
 
 -include $(LIB_OBJ:.o=.d) $(LIB_ASAN:.o=.d) $(LOAD_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d)
+-include $(FUZZ_LIB:.o=.d) $(FUZZ_BIN:%=%.d) $(REPLAY:%=%.d)
 -include $(UNIT_BIN:%=%.d) $(BENCH_OBJ:.o=.d)

@@ -1,6 +1,6 @@
 /*
  * JSON scanner.  See trk_json.h; what reads the nodes afterwards stands in
- * trk_json_read.c.
+ * trk_json_read.c, the names of large objects in trk_json_names.c.
  *
  * Recursive descent, at most TRK_JSON_MAX_DEPTH calls deep.  Work is linear
  * in the text but for the search for duplicate names, which compares pairs
@@ -69,8 +69,6 @@ static int trk_json_duplicates_small(trk_json_scan_t *s,
     const uint32_t *names, uint32_t n, uint32_t alike);
 static int trk_json_duplicates(trk_json_scan_t *s, uint32_t object,
     uint32_t n);
-static int trk_json_names(trk_json_t *json, uint32_t object);
-static int trk_json_name_cmp(const void *one, const void *two);
 
 
 void
@@ -779,96 +777,14 @@ trk_json_duplicates_small(trk_json_scan_t *s, const uint32_t *names,
 }
 
 
-/* Names are compared as they read once decoded: "a" equals "\u0061". */
-
 static int
 trk_json_duplicates(trk_json_scan_t *s, uint32_t object, uint32_t n)
 {
-    uint32_t          i;
-    trk_json_t       *json;
-    trk_json_name_t  *names;
+    int       rc;
+    uint32_t  off;
 
-    json = s->json;
+    rc = trk_json_names_differ(s->json, object, n, &off);
 
-    if (n > json->names_cap) {
-
-        names = realloc(json->names, n * sizeof(*names));
-        if (names == NULL) {
-            return TRK_NOMEM;
-        }
-
-        json->names = names;
-        json->names_cap = n;
-    }
-
-    if (trk_json_names(json, object) != TRK_OK) {
-        return TRK_NOMEM;
-    }
-
-    qsort(json->names, n, sizeof(*json->names), trk_json_name_cmp);
-
-    for (i = 1; i < n; i++) {
-        if (trk_str_eq(json->names[i - 1].text, json->names[i].text)) {
-            return trk_json_fail(s, TRK_ERR_DUPLICATE_KEY,
-                                 json->p + json->names[i].off);
-        }
-    }
-
-    return TRK_OK;
-}
-
-
-/* All names of an object into json->names, in their order. */
-
-static int
-trk_json_names(trk_json_t *json, uint32_t object)
-{
-    size_t            begin;
-    uint32_t          node, end;
-    trk_buf_t        *decoded;
-    trk_json_name_t  *name;
-
-    decoded = &json->decoded;
-    trk_buf_reset(decoded, SIZE_MAX);
-
-    /* room for all of them first: the views must not move */
-
-    if (trk_buf_reserve(decoded, json->nodes[object].len) == NULL) {
-        return TRK_NOMEM;
-    }
-
-    name = json->names;
-    end = json->nodes[object].next;
-
-    for (node = object + 1; node < end; node = json->nodes[node + 1].next) {
-
-        name->text = trk_json_raw(json, node);
-        name->off = json->nodes[node].off;
-
-        if (json->nodes[node].flags & TRK_JSON_ESCAPED) {
-            begin = decoded->n;
-            trk_json_decode(decoded, name->text);
-            name->text = trk_str_of(decoded->p + begin, decoded->n - begin);
-        }
-
-        name++;
-    }
-
-    return TRK_OK;
-}
-
-
-/* Of equal names the later one comes second. */
-
-static int
-trk_json_name_cmp(const void *one, const void *two)
-{
-    int                     rc;
-    const trk_json_name_t  *a, *b;
-
-    a = one;
-    b = two;
-    rc = trk_str_cmp(a->text, b->text);
-
-    return rc != 0 ? rc : (a->off > b->off) - (a->off < b->off);
+    return rc == TRK_INVALID
+           ? trk_json_fail(s, TRK_ERR_DUPLICATE_KEY, s->json->p + off) : rc;
 }

@@ -153,6 +153,16 @@ uint32_t trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name);
 
 
 /*
+ * For the scanner: whether the n names of object i, closed, all differ, as
+ * they read once decoded: "a" equals "\u0061".  Sorts them: n log n.
+ * TRK_OK; TRK_INVALID: *off is where one stands for the second time;
+ * TRK_NOMEM.
+ */
+TRK_MUSTCHECK int trk_json_names_differ(trk_json_t *json, uint32_t i,
+    uint32_t n, uint32_t *off);
+
+
+/*
  * A JSON number's text as a 64-bit integer, exactly: "1.0" and "1e2" are
  * integers.  TRK_INVALID: its value is not integral.  TRK_LIMIT: it is, but
  * outside [-2^63, 2^63 - 1]; *v is then INT64_MIN or INT64_MAX.
