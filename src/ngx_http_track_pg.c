@@ -27,11 +27,14 @@
     "SELECT name, enabled, additional_fields"                                 \
     " FROM public.event_types ORDER BY name COLLATE \"C\""
 
+/* A type by its place in that list, and in no order: sorting 200,000 rows took
+ * PostgreSQL longer than all the rest. */
+
 #define NGX_HTTP_TRACK_PG_FIELDS                                              \
-    "SELECT t.name, f.name, f.data_type, coalesce(f.required, false)"         \
+    "SELECT t.place, f.name, f.data_type, coalesce(f.required, false)"        \
     " FROM public.event_fields f"                                             \
-    " JOIN public.event_types t ON t.id = f.event_type_id"                    \
-    " ORDER BY t.name COLLATE \"C\", f.name COLLATE \"C\""
+    " JOIN (SELECT id, row_number() OVER (ORDER BY name COLLATE \"C\") - 1"   \
+    " AS place FROM public.event_types) t ON t.id = f.event_type_id"
 
 /* What is not in force is not read: a revoked key is an unknown one. */
 
@@ -87,9 +90,9 @@ static void ngx_http_track_pg_clear(ngx_http_track_pg_rows_t *rows);
 static trk_schema_t *ngx_http_track_pg_schema(const char *version,
     ngx_http_track_pg_rows_t *rows, char *error);
 static int ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types,
-    PGresult *fields, char *error);
-static int ngx_http_track_pg_fields(trk_schema_t *schema,
-    trk_schema_type_t *type, PGresult *fields, int *row, char *error);
+    char *error);
+static int ngx_http_track_pg_fields(trk_schema_t *schema, PGresult *fields,
+    char *error);
 static int ngx_http_track_pg_sources(trk_schema_t *schema,
     PGresult *sources, PGresult *members, char *error);
 static int ngx_http_track_pg_member(trk_schema_t *schema,
@@ -356,7 +359,8 @@ ngx_http_track_pg_schema(const char *version, ngx_http_track_pg_rows_t *rows,
         return NULL;
     }
 
-    if (ngx_http_track_pg_types(schema, rows->types, rows->fields, error) == 0
+    if (ngx_http_track_pg_types(schema, rows->types, error) == 0
+        && ngx_http_track_pg_fields(schema, rows->fields, error) == 0
         && ngx_http_track_pg_sources(schema, rows->sources, rows->members,
                                      error) == 0
         && ngx_http_track_pg_tokens(schema, rows->tokens, error) == 0)
@@ -382,14 +386,10 @@ ngx_http_track_pg_schema(const char *version, ngx_http_track_pg_rows_t *rows,
 
 
 static int
-ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types,
-    PGresult *fields, char *error)
+ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types, char *error)
 {
-    int                 row, field;
-    trk_additional_t    additional;
-    trk_schema_type_t  *type;
-
-    field = 0;
+    int               row;
+    trk_additional_t  additional;
 
     for (row = 0; row < PQntuples(types); row++) {
 
@@ -404,18 +404,13 @@ ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types,
             return -1;
         }
 
-        type = trk_schema_add_type(schema,
-                                   ngx_http_track_pg_value(types, row, 0),
-                                   PQgetvalue(types, row, 1)[0] == 't',
-                                   additional);
-        if (type == NULL) {
-            ngx_http_track_say(error, "no memory");
-            return -1;
-        }
-
-        if (ngx_http_track_pg_fields(schema, type, fields, &field, error)
-            == -1)
+        if (trk_schema_add_type(schema,
+                                ngx_http_track_pg_value(types, row, 0),
+                                PQgetvalue(types, row, 1)[0] == 't',
+                                additional)
+            == NULL)
         {
+            ngx_http_track_say(error, "no memory");
             return -1;
         }
     }
@@ -423,41 +418,34 @@ ngx_http_track_pg_types(trk_schema_t *schema, PGresult *types,
     return 0;
 }
 
-
-/* Both lists are in the order of the types' names: takes the fields from
- * *row on that belong to type. */
 
 static int
-ngx_http_track_pg_fields(trk_schema_t *schema, trk_schema_type_t *type,
-    PGresult *fields, int *row, char *error)
+ngx_http_track_pg_fields(trk_schema_t *schema, PGresult *fields, char *error)
 {
-    trk_data_type_t  data_type;
+    int               row;
+    size_t            place;
+    trk_data_type_t   data_type;
 
-    for ( /* void */ ; *row < PQntuples(fields); (*row)++) {
+    for (row = 0; row < PQntuples(fields); row++) {
+        place = strtoul(PQgetvalue(fields, row, 0), NULL, 10);
 
-        if (!trk_str_eq(ngx_http_track_pg_value(fields, *row, 0),
-                        type->name))
+        if (place >= schema->ntypes
+            || trk_data_type_parse(ngx_http_track_pg_value(fields, row, 2),
+                                   &data_type)
+               != TRK_OK)
         {
-            return 0;
-        }
-
-        if (trk_data_type_parse(ngx_http_track_pg_value(fields, *row, 2),
-                                &data_type)
-            != TRK_OK)
-        {
-            ngx_http_track_say(error,
-                               "field \"%s\" of event type \"%s\" has "
+            ngx_http_track_say(error, "field \"%s\" of event type %s has "
                                "data_type \"%s\"",
-                               PQgetvalue(fields, *row, 1),
-                               PQgetvalue(fields, *row, 0),
-                               PQgetvalue(fields, *row, 2));
+                               PQgetvalue(fields, row, 1),
+                               PQgetvalue(fields, row, 0),
+                               PQgetvalue(fields, row, 2));
             return -1;
         }
 
-        if (trk_schema_add_field(schema, type,
-                                 ngx_http_track_pg_value(fields, *row, 1),
+        if (trk_schema_add_field(schema, &schema->types[place],
+                                 ngx_http_track_pg_value(fields, row, 1),
                                  data_type,
-                                 PQgetvalue(fields, *row, 3)[0] == 't')
+                                 PQgetvalue(fields, row, 3)[0] == 't')
             != TRK_OK)
         {
             ngx_http_track_say(error, "no memory");
@@ -469,7 +457,8 @@ ngx_http_track_pg_fields(trk_schema_t *schema, trk_schema_type_t *type,
 }
 
 
-/* Both lists are in the order of the sources' names, as above. */
+/* Both lists are in the order of the sources' names: takes the members of one
+ * after another. */
 
 static int
 ngx_http_track_pg_sources(trk_schema_t *schema, PGresult *sources,
