@@ -1,9 +1,12 @@
-"""COMMIT in PostgreSQL to enforced in every nginx worker, in milliseconds.
+"""Schemas of up to 10,000 types: COMMIT to enforced, and the cost of an event.
 
-A connection to each worker asks, as fast as answers come, for the verdict on an
-event of a type that does not exist yet; another session commits that type. The
-clock runs from sending COMMIT until the last worker has changed its verdict:
-PostgreSQL's own commit is in it, and up to 2 ms of asking.
+COMMIT to enforced: a connection to each worker asks, as fast as answers come,
+for the verdict on an event of a type that does not exist yet; another session
+commits that type. The clock runs from sending COMMIT until the last worker has
+changed its verdict: PostgreSQL's own commit is in it, and up to 2 ms of asking.
+The longest answer meanwhile shows whether requests wait for the new schema.
+
+The cost of an event: bench/schema_cost.c, CPU time of lib/ alone.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ SIZES = (10, 1000, 10_000)      # event types
 FIELDS = 20                     # of each
 WORKERS = 2
 LIMIT_S = 20.0
+PORT_BASE = 8960                # beside that of the other benchmarks
+NGINX_PORT = PORT_BASE + 10
 
 CONF = """
     track_postgres "@POSTGRES@";
@@ -30,7 +35,7 @@ CONF = """
     server {
         listen 127.0.0.1:@PORT@;
         add_header X-Worker $pid always;
-        location = /track { track; }
+        location = /track { track; track_rejected_topic off; }
     }
 """
 
@@ -40,8 +45,9 @@ class Asker:
 
     def __init__(self) -> None:
         self.connection = http.client.HTTPConnection(
-            "127.0.0.1", common.NGINX_PORT, timeout=LIMIT_S)
+            "127.0.0.1", NGINX_PORT, timeout=LIMIT_S)
         self.worker = ""
+        self.longest = 0.0      # seconds, of an answer
 
     def knows(self, event_type: str) -> bool:
         """Is the type defined?  The event is never accepted: its id is bad."""
@@ -57,9 +63,13 @@ class Asker:
     def await_type(self, event_type: str, times: list[float]) -> None:
         """Appends the moment from which the type is enforced."""
         end = time.monotonic() + LIMIT_S
-        while not self.knows(event_type):
-            if time.monotonic() > end:
+        known = False
+        while not known:
+            begin = time.monotonic()
+            if begin > end:
                 return
+            known = self.knows(event_type)
+            self.longest = max(self.longest, time.monotonic() - begin)
             time.sleep(0.001)       # leaves the cores to what is measured
         times.append(time.monotonic())
 
@@ -113,25 +123,28 @@ def measure(psql: common.Psql, connections: list[Asker], name: str) -> float:
     return (max(times) - begin) * 1000
 
 
-def row(size: int, times: list[float], image: int) -> dict[str, Any]:
+def row(size: int, times: list[float], longest: float,
+        image: int) -> dict[str, Any]:
     return {
         "types": size, "fields": size * FIELDS, "changes": len(times),
         "p50 ms": common.percentile(times, 0.5),
         "p95 ms": common.percentile(times, 0.95),
         "max ms": max(times),
+        "longest answer ms": longest * 1000,
         "image KB": image // 1024,
     }
 
 
-def run(args: argparse.Namespace) -> common.Tables:
-    rounds = args.rounds or (10 if args.quick else 50)
+def changes(rounds: int) -> list[dict[str, Any]]:
+    """COMMIT to enforced, by size."""
     rows = []
-    with common.stack("postgres") as env:
+    with common.stack("postgres", name="bench-schema",
+                      base=PORT_BASE) as env:
         common.migrate(env["DATABASE_URL"])
         reader = env["DATABASE_URL"].replace("postgres@", "track_reader@")
         psql = common.Psql(env["DATABASE_URL"])
         with common.nginx(CONF.replace("@POSTGRES@", reader),
-                          WORKERS) as folder:
+                          WORKERS, NGINX_PORT) as folder:
             for size in SIZES:
                 grow(psql, size)
                 connections = askers()
@@ -143,6 +156,36 @@ def run(args: argparse.Namespace) -> common.Tables:
                 image = max(p.stat().st_size for p in
                             (folder / "schema").iterdir()
                             if not p.name.endswith(".json"))
-                rows.append(row(size, times, image))
+                rows.append(row(size, times,
+                                max(c.longest for c in connections), image))
         psql.close()
-    return {"COMMIT to enforced in every worker": rows}
+    return rows
+
+
+def costs(quick: bool) -> list[dict[str, Any]]:
+    """What judging an event and compiling the schema cost, by size."""
+    program = common.ROOT / "build" / "bench" / "schema_cost"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    lib = common.ROOT / "lib"
+    common.command(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", f"-I{lib}", "-o",
+                    program, common.ROOT / "bench" / "schema_cost.c",
+                    *sorted(lib.glob("*.c")), "-lm"])
+    out = common.command([program, FIELDS, 50_000, 5 if quick else 41,
+                          *SIZES])
+    rows = []
+    for line in out.splitlines():
+        types, least, median, build, check, size = map(float, line.split())
+        base = rows[0]["median ns"] if rows else median
+        rows.append({"types": int(types), "least ns": least,
+                     "median ns": median,
+                     f"of {SIZES[0]} types": f"{median / base:.2f} x",
+                     "finish, build ms": build, "check ms": check,
+                     "image KB": int(size) // 1024})
+    return rows
+
+
+def run(args: argparse.Namespace) -> common.Tables:
+    rounds = args.rounds or (10 if args.quick else 50)
+    return {"CPU time of an event, its type drawn at random":
+            costs(args.quick),
+            "COMMIT to enforced in every worker": changes(rounds)}
