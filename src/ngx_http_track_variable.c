@@ -6,7 +6,7 @@
  *                    before its events were safe; or the code of the error
  *                    that refused the request
  *   $track_events    events judged         $track_rejected   of those
- *   $track_ack_time  seconds from the verdict to the answer
+ *   $track_ack_time  seconds from the verdict to an answer that says "safe"
  *   $track_ip        the client's address as track_ip leaves it, anywhere
  *   $track_source    of the write key, from the preaccess phase on
  *

@@ -130,8 +130,10 @@ logged('a pixel', { status => 200, result => 'accepted', events => 1 },
     sub { $http->get('/pixel?event_type=click') });
 
 my %none = (events => '-', rejected => '-', time => '-');
-logged('malformed', { status => 400, result => 'malformed_json', %none,
-    mapped => 'other', ip => '127.0.0.1' }, post('/track', '{'));
+$got = logged('malformed', { status => 400, result => 'malformed_json',
+    events => '-', mapped => 'other', ip => '127.0.0.1' },
+    post('/track', '{'));
+like($got->{time}, qr/^\d\.\d{3}$/, 'malformed: kept before the answer');
 logged('a media type', { status => 415, result => 'unsupported_media_type',
     %none }, post('/track', $click, 'Content-Type' => 'text/html'));
 logged('a wrong key', { status => 401, result => 'unknown_key', %none,
@@ -215,6 +217,7 @@ for my $bad ("nonsense\r\n\r\n", "POST /track HTTP/1.1\r\n\r\n",
 $stack->signal('kafka', 'STOP');
 $got = logged('Kafka away', { status => 503, result => 'unavailable',
     events => 1, rejected => 0 }, post('/track', $click));
+is($got->{time}, '-', 'Kafka away: never acknowledged');
 
 my $leaver = Track::HTTP->new($nginx->port);
 $got = logged('a client that leaves', { status => 499,
