@@ -216,7 +216,7 @@ ngx_http_track_ledger_take_over(ngx_http_track_worker_t *wk,
     v->merged = bk->book.merged;
 
     if (bk->spooled) {
-        v->spooled = 1;
+        ngx_http_track_ledger_adopted(wk, bk->edge);
     }
 
     ngx_http_track_ledger_finish(wk, v);
@@ -291,7 +291,6 @@ ngx_http_track_ledger_voice(ngx_http_track_worker_t *wk, const u_char *edge)
     }
 
     ngx_memcpy(v->edge, edge, NGX_HTTP_TRACK_EDGE_LEN);
-    v->told = NGX_HTTP_TRACK_UNTOLD;
     ngx_queue_insert_tail(&l->voices, &v->queue);
 
     return v;
@@ -349,8 +348,11 @@ ngx_http_track_ledger_held(ngx_http_track_worker_t *wk, const u_char *edge)
 }
 
 
-/* If the last beat is not delivered now, the book stays where it is: when
- * this process has gone, others will send it. */
+/*
+ * What is not delivered now stays in the zone: when this process has gone,
+ * others will send it.  There are none if all of nginx ends, so what killed
+ * workers left is taken along.
+ */
 
 void
 ngx_http_track_ledger_exit(ngx_http_track_worker_t *wk)
@@ -359,14 +361,18 @@ ngx_http_track_ledger_exit(ngx_http_track_worker_t *wk)
 
     own = &wk->ledger->own;
 
+    /* a beat on its way is not the last one */
+
+    if (own->pending) {
+        ngx_http_track_kafka_flush(wk, NGX_HTTP_TRACK_LEDGER_FLUSH);
+    }
+
     if (own->book) {
         ngx_http_track_ledger_finish(wk, own);
     }
 
-    if (own->book) {
-        ngx_http_track_beat(wk, own,
-                            ngx_http_track_ledger_held(wk, own->edge));
-    }
+    ngx_http_track_ledger_adopt(wk);
+    ngx_http_track_ledger_speak(wk);
 
     if (own->pending) {
         ngx_http_track_kafka_flush(wk, NGX_HTTP_TRACK_LEDGER_FLUSH);
@@ -468,7 +474,8 @@ ngx_http_track_ledger_adopted(ngx_http_track_worker_t *wk,
 
     v = ngx_http_track_ledger_voice(wk, edge);
 
-    if (v) {
+    if (v && !v->spooled) {
         v->spooled = 1;
+        v->told = NGX_HTTP_TRACK_UNTOLD;
     }
 }

@@ -63,17 +63,21 @@ sub finish {
 }
 
 
-# ok() that Kafka's log, and ClickHouse unless log_only, hold what they must.
+# ok() that Kafka's log, and ClickHouse unless log_only, hold what they must, and
+# that the ledger, unless it is 0, agrees; `died` and `drained` are ledger.py's.
 sub check {
     my ($self, $name, %arg) = @_;
     my $stack = $self->{stack};
     my $wait = $arg{wait} || 60;
+    my @ledger = defined $arg{ledger} && !$arg{ledger} ? ()
+        : ('--ledger', 'tracking_ledger',
+           map { $arg{$_} ? "--$_" : () } qw(died drained));
 
-    my $got = run({ timeout => $wait + 180 },
+    my $got = run({ timeout => 2 * $wait + 240 },
         'python3', "$DIR/check.py", '--kafka', $stack->env('KAFKA_BROKERS'),
         $arg{log_only} ? ()
             : ('--clickhouse', $stack->env('CLICKHOUSE_URL')),
-        '--wait', $wait, @{ $self->{loads} });
+        '--wait', $wait, @ledger, @{ $self->{loads} });
 
     Test::More::diag($got->{out}, $got->{err})
         if !Test::More::is($got->{rc}, 0, $name);
