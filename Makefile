@@ -138,7 +138,7 @@ NGX_INC   := $(addprefix -isystem $(NGX_TREE)/,objs src/core src/event \
              src/http/v2)
 
 fuzz: $(FUZZ_BIN)
-fuzz-replay: $(REPLAY)
+fuzz-replay: $(REPLAY) $(BUILD)/fuzz/verdict
 
 $(BUILD)/fuzz/fuzz_gzip $(BUILD)/fuzz/replay_gzip: MORE = \
     src/ngx_http_track_inflate.c -Isrc $(NGX_INC) -lz
@@ -158,6 +158,11 @@ $(BUILD)/fuzz/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(BUILD)/asan/libtrk.a
 	@mkdir -p $(@D)
 	$(call do,CC)$(CC) $(TRACK_C) $(SANITIZE) -MF $@.d -o $@ \
 	    $< fuzz/replay.c $(BUILD)/asan/libtrk.a $(MORE) -lm
+
+$(BUILD)/fuzz/verdict: fuzz/verdict.c $(BUILD)/asan/libtrk.a
+	@mkdir -p $(@D)
+	$(call do,CC)$(CC) $(TRACK_C) $(SANITIZE) -MF $@.d -o $@ $< \
+	    $(BUILD)/asan/libtrk.a -lm
 
 
 # nginx's own makefile decides what of the module is stale; it is asked each time.
@@ -238,5 +243,5 @@ clean:
 
 
 -include $(LIB_OBJ:.o=.d) $(LIB_ASAN:.o=.d) $(LOAD_OBJ:.o=.d) $(TOOLS_OBJ:.o=.d)
--include $(FUZZ_LIB:.o=.d) $(FUZZ_BIN:%=%.d) $(REPLAY:%=%.d)
+-include $(FUZZ_LIB:.o=.d) $(FUZZ_BIN:%=%.d) $(REPLAY:%=%.d) $(BUILD)/fuzz/verdict.d
 -include $(UNIT_BIN:%=%.d) $(BENCH_OBJ:.o=.d)
