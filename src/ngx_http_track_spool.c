@@ -549,6 +549,7 @@ ngx_http_track_spool_timer_handler(ngx_event_t *ev)
     }
 
     ngx_http_track_spool_gauges(spool);
+    ngx_http_track_spool_adopt_sure(spool);
     ngx_http_track_spool_drain_wake(spool, spool->worker->slot->kafka
                                            == NGX_HTTP_TRACK_UP);
     ngx_http_track_spool_keep(spool);

@@ -5,8 +5,9 @@
  * holds owns it for life, drains it, and removes it.  One spool a look, and
  * the next look at once, so that several workers share what there is.
  *
- * A spool that was written for another Kafka cluster than ours is left alone,
- * and so is one that names a cluster while we do not know ours yet.
+ * A spool that was written for another Kafka cluster than ours is left alone.
+ * While we do not know ours, one that names a cluster is held, but not
+ * drained.
  */
 
 
@@ -19,6 +20,8 @@ static ngx_uint_t ngx_http_track_spool_adopt_see(
     ngx_http_track_spool_keeper_t *keeper, const char *edge);
 static int ngx_http_track_spool_adopt_take(
     ngx_http_track_spool_keeper_t *keeper, ngx_http_track_home_t *home);
+static void ngx_http_track_spool_adopt_foreign(ngx_http_track_home_t *home,
+    const char *ours, char *sentence);
 static void ngx_http_track_spool_adopt_aside(
     ngx_http_track_spool_keeper_t *keeper, ngx_http_track_home_t *home);
 static void ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool);
@@ -141,16 +144,13 @@ ngx_http_track_spool_adopt_take(ngx_http_track_spool_keeper_t *keeper,
 
     cluster = home->dir.meta.cluster;
 
-    if (cluster[0] != '\0' && strcmp(cluster, keeper->cluster) != 0) {
+    home->unsure = (cluster[0] != '\0' && keeper->cluster[0] == '\0');
 
-        if (keeper->cluster[0] != '\0') {
-            ngx_http_track_spool_io_say(keeper->refused, "spool %s is for "
-                                        "the Kafka cluster %s, not for ours, "
-                                        "%s: it is left alone",
-                                        home->dir.edge, cluster,
-                                        keeper->cluster);
-        }
-
+    if (cluster[0] != '\0' && !home->unsure
+        && strcmp(cluster, keeper->cluster) != 0)
+    {
+        ngx_http_track_spool_adopt_foreign(home, keeper->cluster,
+                                           keeper->refused);
         rc = 0;
 
     } else if (ngx_http_track_spool_io_list(&home->dir, &home->numbers,
@@ -169,6 +169,17 @@ ngx_http_track_spool_adopt_take(ngx_http_track_spool_keeper_t *keeper,
     }
 
     return rc;
+}
+
+
+static void
+ngx_http_track_spool_adopt_foreign(ngx_http_track_home_t *home,
+    const char *ours, char *sentence)
+{
+    ngx_http_track_spool_io_say(sentence, "spool %s is for the Kafka cluster "
+                                "%.64s, not for ours, %.64s: it is left "
+                                "alone", home->dir.edge,
+                                home->dir.meta.cluster, ours);
 }
 
 
@@ -245,4 +256,62 @@ ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool)
     }
 
     ngx_http_track_spool_keep(spool);
+}
+
+
+void
+ngx_http_track_spool_adopt_sure(ngx_http_track_spool_t *spool)
+{
+    char                    sentence[NGX_HTTP_TRACK_SPOOL_ERROR];
+    const char             *cluster;
+    ngx_queue_t            *q, *next;
+    ngx_http_track_home_t  *home;
+
+    cluster = ngx_http_track_kafka_cluster(spool->worker);
+
+    /* no job of ours is at any of them, and the drain never was */
+
+    if (cluster == NULL || spool->keeper.job.busy) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        if (!home->unsure) {
+            continue;
+        }
+
+        home->unsure = 0;
+
+        if (ngx_strcmp(home->dir.meta.cluster, cluster) != 0) {
+            ngx_http_track_spool_adopt_foreign(home, cluster, sentence);
+            ngx_http_track_spool_say_once(spool, sentence);
+            ngx_http_track_home_free(home);
+        }
+    }
+}
+
+
+void
+ngx_http_track_home_free(ngx_http_track_home_t *home)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&home->segments)) {
+        q = ngx_queue_head(&home->segments);
+        ngx_http_track_segment_free(ngx_queue_data(q,
+                                           ngx_http_track_segment_t, queue));
+    }
+
+    ngx_http_track_spool_io_close(&home->dir);
+
+    ngx_queue_remove(&home->queue);
+    trk_seqset_free(&home->holding.held);
+    free(home->numbers);
+    free(home);
 }

@@ -177,6 +177,10 @@ ngx_http_track_drain_find(ngx_http_track_spool_t *spool,
     {
         home = ngx_queue_data(q, ngx_http_track_home_t, queue);
 
+        if (home->unsure) {
+            continue;
+        }
+
         for (s = after ? ngx_queue_next(&after->queue)
                        : ngx_queue_head(&home->segments);
              s != ngx_queue_sentinel(&home->segments);

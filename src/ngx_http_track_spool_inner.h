@@ -82,6 +82,7 @@ struct ngx_http_track_home_s {
     size_t                       nnumbers;
     size_t                       loaded;        /* of those */
     ngx_msec_t                   looked_at;     /* whether it is empty */
+    unsigned                     unsure:1;      /* whether for our cluster */
 };
 
 
@@ -340,6 +341,11 @@ void ngx_http_track_spool_say_once(ngx_http_track_spool_t *spool,
 
 /* NGX_OK: begun; NGX_DECLINED: it is not due. */
 ngx_int_t ngx_http_track_spool_adopt_begin(ngx_http_track_spool_t *spool);
+
+/* Decides of what was adopted before our cluster was known. */
+void ngx_http_track_spool_adopt_sure(ngx_http_track_spool_t *spool);
+
+void ngx_http_track_home_free(ngx_http_track_home_t *home);
 
 
 #endif /* _NGX_HTTP_TRACK_SPOOL_INNER_H_INCLUDED_ */

@@ -625,11 +625,7 @@ ngx_http_track_spool_remove_done(ngx_http_track_spool_t *spool)
                   "track: adopted spool %s was drained and removed",
                   home->dir.edge);
 
-    ngx_queue_remove(&home->queue);
-    trk_seqset_free(&home->holding.held);
-    free(home->numbers);
-    free(home);
-
+    ngx_http_track_home_free(home);
     ngx_http_track_spool_keep(spool);
 }
 
