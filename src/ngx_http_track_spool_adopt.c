@@ -249,6 +249,10 @@ ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool)
 
         keeper->adopt_at = ngx_current_msec;
 
+        if (home->nnumbers == 0) {
+            ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
+        }
+
         ngx_http_track_count(spool->worker, spool_adopted, 1);
         ngx_log_error(NGX_LOG_NOTICE, spool->worker->log, 0,
                       "track: adopted spool %s with %uz segments",

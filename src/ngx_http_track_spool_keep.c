@@ -507,7 +507,10 @@ ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
         return;
     }
 
-    home->loaded++;
+    if (++home->loaded == home->nnumbers) {
+        ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
+    }
+
     ngx_http_track_spool_keep(spool);
 }
 
