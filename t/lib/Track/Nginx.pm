@@ -19,6 +19,10 @@ use Track::Util;
 
 my $MODULE = root() . '/build/ngx_http_track_module.so';
 
+# By its path: a binary upgrade starts what the old master was started as.
+my ($NGINX) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}),
+    '/usr/sbin';
+
 my $HEAD = <<'CONF';
 load_module %%MODULE%%;
 %%USER%%
@@ -102,7 +106,7 @@ sub configure {
 sub command {
     my ($self, @arguments) = @_;
 
-    return ('nginx', '-p', "$self->{dir}/", '-c', "$self->{dir}/nginx.conf",
+    return ($NGINX, '-p', "$self->{dir}/", '-c', "$self->{dir}/nginx.conf",
             '-e', "$self->{dir}/error.log", @arguments);
 }
 
