@@ -105,6 +105,7 @@ ngx_http_track_body_inflate(ngx_http_request_t *r,
     }
 
     if (rc == NGX_OK) {
+        ngx_http_track_count(wk, body_gzip, 1);
         body->text = trk_str_of(wk->body.p, wk->body.n);
         body->size = wk->body.n;
     }

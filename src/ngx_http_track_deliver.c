@@ -259,8 +259,9 @@ ngx_http_track_deliver_spool(ngx_http_track_wait_t *w, ngx_uint_t held)
 
         if (ngx_http_track_unmute(&w->worker->waits->mute_spool, &muted)) {
             ngx_log_error(NGX_LOG_ERR, w->worker->log, 0,
-                          "track: the spool takes no more events (%ui more "
-                          "of this line)", muted);
+                          "track: the spool takes no more events, see its "
+                          "own lines; they are answered with 503 (%ui more of "
+                          "this line)", muted);
         }
 
         return NGX_DECLINED;
@@ -429,8 +430,9 @@ ngx_http_track_deliver_timeout(ngx_http_track_wait_t *w)
 
     if (ngx_http_track_unmute(&ws->mute_timeout, &muted)) {
         ngx_log_error(NGX_LOG_WARN, w->worker->log, 0,
-                      "track: %s has not confirmed %uz events in time (%ui "
-                      "more of this line)", w->spooling ? "the spool"
+                      "track: %s has not confirmed %uz events within "
+                      "track_ack_timeout (%ui more of this line)",
+                      w->spooling ? "the spool"
                       : "Kafka", w->unsafe, muted);
     }
 

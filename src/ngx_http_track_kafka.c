@@ -307,8 +307,10 @@ ngx_http_track_kafka_room(ngx_http_track_worker_t *wk,
         if (ngx_http_track_unmute(&k->mute_full, &muted)) {
             ngx_log_error(NGX_LOG_ERR, wk->log, 0,
                           "track: the queue to Kafka is full (%ui events, "
-                          "%uz bytes), is Kafka too slow? (%ui more of this "
-                          "line)", k->pending, k->bytes, muted);
+                          "%uz bytes): Kafka is too slow, or away; the queue's "
+                          "size is queue.buffering.max.kbytes of "
+                          "track_kafka_property (%ui more of this line)",
+                          k->pending, k->bytes, muted);
         }
 
         return NGX_DECLINED;

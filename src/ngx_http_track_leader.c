@@ -245,7 +245,8 @@ ngx_http_track_leader_log(ngx_http_track_worker_t *wk,
         ngx_http_track_count(wk, schema_failures, 1);
         ngx_log_error(NGX_LOG_ERR, wk->log, 0,
                       "track: the schema that PostgreSQL has cannot be put "
-                      "in force or saved, the last good one stays: %s",
+                      "in force or saved, the last good one stays until this "
+                      "is mended: %s",
                       report->schema_error);
         return;
     }

@@ -404,7 +404,8 @@ ngx_http_track_ledger_open(ngx_http_track_worker_t *wk, size_t n,
         if (ngx_http_track_unmute(&l->mute, &muted)) {
             ngx_log_error(NGX_LOG_ERR, wk->log, 0,
                           "track: %L events wait for their outcome, more are "
-                          "refused (%ui more of this line)",
+                          "refused until Kafka or the spool takes them; more "
+                          "workers may wait for more (%ui more of this line)",
                           (int64_t) (l->own.book->book.opened
                                      - l->own.book->book.upto), muted);
         }

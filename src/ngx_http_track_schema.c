@@ -74,8 +74,8 @@ ngx_http_track_schema_map(ngx_http_track_worker_t *wk, uint64_t generation)
         if (tried != wk->bad_generation) {
             ngx_http_track_count(wk, schema_failures, 1);
             ngx_log_error(NGX_LOG_ERR, wk->log, 0,
-                          "track: the schema in force cannot be used: %s",
-                          error);
+                          "track: the schema in force cannot be used, the one "
+                          "before stays until another is published: %s", error);
         }
 
         wk->bad_generation = tried;

@@ -625,7 +625,8 @@ ngx_http_track_spool_watch_jobs(ngx_http_track_spool_t *spool)
 
     ngx_log_error(NGX_LOG_ERR, spool->worker->log, 0,
                   "track: the disk of the spool \"%s\" has not answered for "
-                  "%d seconds", spool->path,
+                  "%d seconds: until it does, what Kafka does not take is "
+                  "answered with 503", spool->path,
                   NGX_HTTP_TRACK_SPOOL_HUNG / 1000);
 
     spool->hung = 1;
