@@ -11,8 +11,12 @@
  * A piece with a failure is tried again, one record first, with a growing
  * pause.  What can not be sent now (a topic that is refused, a record that the
  * producer holds for its request) is left behind, and looked for in the next
- * pass.  What Kafka refuses for good, and bytes that are no record, are set
- * aside and synced before they are marked.
+ * pass.
+ *
+ * A broker that refuses a record refuses the whole batch that it came in, so
+ * what was refused is sent again, alone, a few times.  What Kafka refuses for
+ * good then, and bytes that are no record, are set aside and synced before
+ * they are marked.
  */
 
 
@@ -23,6 +27,7 @@
 #define NGX_HTTP_TRACK_DRAIN_BACKOFF  1000      /* ms, doubled up to */
 #define NGX_HTTP_TRACK_DRAIN_MOST     30000     /* this */
 #define NGX_HTTP_TRACK_DRAIN_AGAIN    1000      /* ms: for what was left */
+#define NGX_HTTP_TRACK_DRAIN_REFUSED  3         /* times, alone: for good */
 #define NGX_HTTP_TRACK_DRAIN_TOPIC    10000     /* ms: a topic is refused */
 
 
@@ -230,6 +235,7 @@ ngx_http_track_drain_read(ngx_http_track_spool_t *spool)
     drain->end = drain->segment->size;
     drain->written = drain->segment->written;
     drain->nitems = 0;
+    drain->suspects = 0;
     drain->phase = NGX_HTTP_TRACK_DRAIN_READS;
     drain->job.work = ngx_http_track_drain_read_work;
     drain->job.done = ngx_http_track_drain_read_done;
@@ -291,6 +297,7 @@ ngx_http_track_drain_send(ngx_http_track_spool_t *spool)
         item = &drain->items[i];
 
         if (item->record.kind != TRK_SPOOL_DAMAGED
+            && (item->suspect || drain->suspects == 0)
             && drain->segment->states[item->record.index]
                == NGX_HTTP_TRACK_SPOOL_WAITS
             && ngx_http_track_drain_message(spool, item, &drain->messages[n])
@@ -302,11 +309,12 @@ ngx_http_track_drain_send(ngx_http_track_spool_t *spool)
             drain->segment->states[item->record.index] =
                                                    NGX_HTTP_TRACK_SPOOL_SENT;
             n++;
-            drain->cut = drain->probe;
+            drain->cut = drain->probe || drain->suspects;
         }
     }
 
     drain->pending = n;
+    drain->sent = n;
 
     if (n == 0
         || ngx_http_track_kafka_produce(spool->worker, drain->messages, n)
@@ -439,6 +447,8 @@ ngx_http_track_drain_settle(ngx_http_track_spool_t *spool,
     switch (item->outcome) {
 
     case NGX_HTTP_TRACK_DELIVERED:
+        drain->suspects -= item->suspect;
+        item->suspect = 0;
         ngx_http_track_spool_close_record(segment, index,
                                           NGX_HTTP_TRACK_SPOOL_DONE,
                                           item->record.seq);
@@ -449,7 +459,20 @@ ngx_http_track_drain_settle(ngx_http_track_spool_t *spool,
         return;
 
     case NGX_HTTP_TRACK_REFUSED:
-        item->apart = 1;
+
+        if (!item->suspect) {
+            item->suspect = 1;
+            drain->suspects++;
+        }
+
+        item->refused += (drain->sent == 1);
+
+        if (item->refused == NGX_HTTP_TRACK_DRAIN_REFUSED) {
+            item->suspect = 0;
+            item->apart = 1;
+            drain->suspects--;
+        }
+
         drain->probe = 0;
         break;
 
@@ -529,7 +552,7 @@ ngx_http_track_drain_go_on(ngx_http_track_spool_t *spool)
         return;
     }
 
-    if (drain->cut) {
+    if (drain->sent && (drain->cut || drain->suspects)) {
         ngx_http_track_drain_send(spool);
         return;
     }

@@ -120,7 +120,9 @@ typedef struct {
     uint32_t                     lost;          /* DAMAGED: indexes */
     ngx_http_track_outcome_e     outcome;       /* of one that is SENT */
     ngx_uint_t                   topic;         /* likewise */
-    unsigned                     apart:1;       /* is to be set aside */
+    unsigned                     refused:8;     /* so often, when alone */
+    unsigned                     suspect:1;     /* refused, maybe as part of */
+    unsigned                     apart:1;       /*   a batch; to be set aside */
 } ngx_http_track_item_t;
 
 
@@ -141,6 +143,8 @@ typedef struct {
     ngx_msec_t                   backoff;       /* 0: all goes well */
     ngx_msec_t                   rest;          /* likewise, of passes */
     ngx_uint_t                   pending;       /* reports */
+    ngx_uint_t                   sent;          /* records, last time */
+    ngx_uint_t                   suspects;      /* of the piece */
     unsigned                     probe:1;       /* one record at a time */
     unsigned                     cut:1;         /* more of the piece waits */
     unsigned                     failed:1;      /* some of the piece */

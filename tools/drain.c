@@ -304,6 +304,28 @@ mark(drain_t *drain, uint32_t number, char *error)
 }
 
 
+/* A broker that refuses a record refuses all that came in one batch with it:
+ * what was refused is tried alone. */
+static void
+send_alone(drain_t *drain)
+{
+    size_t   i;
+    item_t  *item;
+
+    for (i = 0; i < drain->nitems; i++) {
+        item = &drain->items[i];
+
+        if (item->reported && refused(item->err)) {
+            item->reported = 0;
+
+            if (send_one(drain, item) == 0) {
+                (void) rd_kafka_flush(drain->rk, DRAIN_REPORTS);
+            }
+        }
+    }
+}
+
+
 /* Sends, waits, and writes down what became of it.  0: on; -1: stop. */
 static int
 window(drain_t *drain, uint32_t number)
@@ -318,6 +340,7 @@ window(drain_t *drain, uint32_t number)
     }
 
     send_window(drain);
+    send_alone(drain);
 
     rc = 0;
 

@@ -4,8 +4,9 @@
  *
  * Lines of "spool.disk" beside that folder say what is wrong now, "CALL WHAT"
  * with CALL write, sync (of files), syncdir, or make, and WHAT EIO, ENOSPC,
- * hang (for as long as the line stands, 60 s at most) or lie (syncs only: it
- * does nothing, and says that it did).
+ * hang (for as long as the line stands, 60 s at most), lie (syncs only: it
+ * does nothing, and says that it did), or once (EIO, and spool.disk is
+ * removed).
  *
  * "spool.log", if it is there, gets a line for each thing that has happened:
  *
@@ -68,7 +69,8 @@ beside(const char *path, const char *ending, char *dst, size_t size)
 }
 
 
-/* What is wrong with `call` now: 0 nothing, 'l' lie, 'h' hang, or errno. */
+/* What is wrong with `call` now: 0 nothing, 'l' lie, 'h' hang, 'o' once, or
+ * errno. */
 static int
 wrong(const char *path, const char *call)
 {
@@ -103,7 +105,8 @@ wrong(const char *path, const char *call)
 static int
 fault(const char *path, const char *call)
 {
-    int  i, what;
+    int   i, what;
+    char  name[4200];
 
     for (i = 0; i < 1200 && (what = wrong(path, call)) == 'h'; i++) {
         usleep(50000);
@@ -115,6 +118,12 @@ fault(const char *path, const char *call)
 
     if (what == 'l') {
         return 1;
+    }
+
+    if (what == 'o') {
+        beside(path, ".disk", name, sizeof(name));
+        unlink(name);
+        what = EIO;
     }
 
     errno = what;
