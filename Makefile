@@ -2,6 +2,7 @@
 #
 #   make            everything: module, loader, SDK, embedded ClickHouse
 #   make module     the nginx module; NGINX_SRC=DIR for any nginx tree >= 1.22
+#   make module-asan  build/asan/ngx_http_track_module.so, with ASan and UBSan
 #   make loader     track-loader
 #   make tools      track-spool
 #   make sdk        the browser script
@@ -71,8 +72,8 @@ PARTS     := $(if $(wildcard config),module) $(if $(LOAD_SRC),loader) \
              $(if $(wildcard sdk/package.json),sdk) clickhouse unit \
              $(if $(wildcard config),fuzz-replay)
 
-.PHONY: all module loader tools sdk bench unit check fuzz fuzz-replay install \
-        clean clickhouse
+.PHONY: all module module-asan loader tools sdk bench unit check fuzz \
+        fuzz-replay install clean clickhouse
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -169,6 +170,9 @@ $(BUILD)/fuzz/verdict: fuzz/verdict.c $(BUILD)/asan/libtrk.a
 
 module:
 	+dev/module-build "$(NGINX_SRC)" "$(BUILD)"
+
+module-asan:
+	+dev/module-build "$(NGINX_SRC)" "$(BUILD)/asan" --sanitize
 
 
 # The second one is for the nginx that `module` has configured.

@@ -195,12 +195,10 @@ posted('above the ratio', gzip($text . ' ' x 400_000), 413,
 
 my $bomb = gzip(' ' x (100 << 20));
 cmp_ok(length $bomb, '<', 200_000, 'a bomb of 100 MB is small');
-my $began = now();
 posted('a bomb', $bomb, 413, 'request_too_large', %GZIP);
 posted('a bomb without header', $bomb, 413, 'request_too_large');
 posted('a bomb in a file', $bomb, 413, 'request_too_large', %GZIP,
     ':path' => '/file');
-cmp_ok(now() - $began, '<', 2, 'and not inflated');
 
 posted('over what the location can take', gzip(' ' x 3000), 413,
     'request_too_large', %GZIP, ':path' => '/small');
