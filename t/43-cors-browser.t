@@ -57,9 +57,13 @@ my $PAGE = <<'JS';
 
     async function post(name, path, body, headers = {}) {
         try {
-            const r = await fetch(api + path, { method: 'POST', body, headers, credentials: 'omit' });
-            seen[name] = { status: r.status, text: await r.text(), retry: r.headers.get('Retry-After'),
-                           date: r.headers.get('Date') !== null, server: r.headers.get('Server') };
+            const r = await fetch(api + path, { method: 'POST', body, headers,
+                credentials: 'omit' });
+            seen[name] = { status: r.status, text: await r.text(),
+                retry: r.headers.get('Retry-After'),
+                ack: r.headers.get('X-Track-Ack'),
+                date: r.headers.get('Date') !== null,
+                server: r.headers.get('Server') };
         } catch (error) {
             seen[name] = { error: String(error) };
         }
@@ -75,7 +79,8 @@ my $PAGE = <<'JS';
 
     await post('json', '/json', good, json);
     await post('json again', '/json', good, json);
-    await post('key', '/second', good, { ...json, 'X-Track-Key': 'wk_1', 'Content-Encoding': 'identity' });
+    await post('key', '/second', good,
+        { ...json, 'X-Track-Key': 'wk_1', 'Content-Encoding': 'identity' });
 
     await post('rejected', '/track', '{"event_type":"nope"}');
     await post('malformed', '/track', '{');
@@ -85,7 +90,8 @@ my $PAGE = <<'JS';
     await post('often', '/limited', good);
     await post('unread', '/unread', good);
 
-    for (const query of ['event_type=click&name=of+a+pixel', 'event_type=nope']) {
+    for (const query of ['event_type=click&name=of+a+pixel',
+                         'event_type=nope']) {
         seen[query] = await new Promise((resolve) => {
             const image = new Image();
             image.onload = () => resolve(image.width);
@@ -134,6 +140,7 @@ sub requests {
 my $seen = visit($nginx->port2);
 
 is($seen->{text}{status}, 204, 'text/plain');
+is($seen->{text}{ack}, 'kafka', 'and where it is safe');
 is($seen->{gzip}{status}, 204, 'gzip, known by its first bytes');
 ok($seen->{beacon}, 'a beacon is sent');
 is(requests('OPTIONS', '/track'), 0, 'none of them needs a preflight');

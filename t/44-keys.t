@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # Write keys: required, optional, off; by header and by argument; the source's
-# origins and event types; a revoked key is refused at once; no key in our lines.
+# origins and event types; a revoked key is refused at once; no line of ours
+# has one.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# track_pixel: an event in the arguments of a GET, judged and delivered like that
-# of a POST; the image comes only when it is safe.
+# track_pixel: an event in the arguments of a GET, judged and delivered like
+# that of a POST; the image comes only when it is safe.
 
 use strict;
 use warnings;
@@ -125,7 +125,8 @@ my $json = record('event_type=order&user_id=u%2B1&session_id=s+1&anonymous_id=a'
     . '&extra=%7B%22a%22%3A%5B1%2C2.0%5D%7D&key=wk_1', 'User-Agent' => $agent);
 is($json->{key}, 's 1', 'the key is the session');
 ok(index($json->{value}, '"total":9.90') > 0, 'a number as it was written');
-ok(index($json->{value}, '"extra":{"a":[1,2.0]}') > 0, 'JSON as it was written');
+ok(index($json->{value}, '"extra":{"a":[1,2.0]}') > 0,
+    'JSON as it was written');
 $json = $json->{json};
 is_deeply([@$json{qw(user_id session_id anonymous_id timestamp user_agent)}],
     ['u+1', 's 1', 'a', '2025-05-03T10:00:00.123Z', $agent],

@@ -236,6 +236,7 @@ is(record_of($stack, $id)->{json}{user_id}, $names[0], 'drops nothing');
 
 $http->get("/pixel?event_type=click&user_id=$names[0]&event_id=wrong&x=%ff");
 post("/keys?key=wk_$names[1]", event('click'));
-is(scalar(grep { /secret-|wk_/ } ours()), 0, 'arguments are in no line of ours');
+is(scalar(grep { /secret-|wk_/ } ours()), 0,
+    'arguments are in no line of ours');
 
 done_testing();
