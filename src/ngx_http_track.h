@@ -313,6 +313,10 @@ typedef struct {
 ngx_int_t ngx_http_track_body(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx, size_t max, ngx_http_track_body_t *body);
 
+/* Its text is not needed any more: gives back memory beyond that of usual
+ * bodies. */
+void ngx_http_track_body_trim(ngx_http_track_worker_t *wk);
+
 /* Bytes [at, at + n) of a temporary file.  NGX_OK, NGX_ERROR (logged). */
 ngx_int_t ngx_http_track_body_read(ngx_file_t *file, u_char *p, size_t n,
     off_t at, ngx_log_t *log);

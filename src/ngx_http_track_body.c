@@ -114,6 +114,13 @@ ngx_http_track_body_inflate(ngx_http_request_t *r,
 }
 
 
+void
+ngx_http_track_body_trim(ngx_http_track_worker_t *wk)
+{
+    trk_buf_reset(&wk->body, NGX_HTTP_TRACK_BODY_KEEP);
+}
+
+
 /* The first `size` bytes as they came. */
 
 static ngx_int_t

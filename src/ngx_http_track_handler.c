@@ -99,6 +99,7 @@ ngx_http_track_body_handler(ngx_http_request_t *r)
     rc = ngx_http_track_take(r, wk, tlcf);
 
     trk_request_trim(&wk->request);
+    ngx_http_track_body_trim(wk);
 
     if (rc != NGX_DONE) {
         ngx_http_finalize_request(r, rc);

@@ -10,6 +10,7 @@ use warnings;
 use Compress::Raw::Zlib qw(crc32 MAX_WBITS WANT_GZIP Z_BEST_COMPRESSION
     Z_OK);
 use FindBin;
+use MIME::Base64 qw(decode_base64);
 use lib "$FindBin::Bin/lib";
 use File::Temp ();
 use Test::More;
@@ -237,5 +238,25 @@ wait_for(10, 'all notes in Kafka', sub {
 is_deeply([sort keys %got], [sort keys %sent], 'the events sent, no others');
 is(scalar(grep { @{ $got{$_} } != 1 || $got{$_}[0] ne $sent{$_} } keys %sent),
     0, 'each once, with its text');
+
+
+# --- what is kept of bodies that fail ---
+
+my @rejected = map { json_decode($_->{value}) }
+    kafka_records($stack->env('KAFKA_BROKERS'), 'tracking_events_rejected');
+
+my ($damaged) = grep { ($_->{event_base64} // '') ne ''
+    && decode_base64($_->{event_base64}) eq $whole . 'x' } @rejected;
+ok($damaged, 'a stream with a byte too much is kept, as it came');
+is_deeply([map { $_->{code} } @{ $damaged->{errors} || [] }],
+    ['bad_encoding'], 'with its reason');
+
+my ($plain) = grep { ($_->{event} // '') eq $text } @rejected;
+ok($plain, 'what was no gzip is kept as text');
+my ($inner) = grep { ($_->{event} // '') eq ' ' x 9 . 'x' } @rejected;
+is_deeply($inner ? $inner->{errors}[0]{offset} : undef, 9,
+    'what is no JSON is kept inflated, with the place in it');
+is(scalar(grep { ($_->{errors}[0]{code} // '') =~ /too_large|media/ }
+    @rejected), 0, 'nothing is kept of what was too large');
 
 done_testing();

@@ -169,7 +169,7 @@ shown(const char *body)
     size_t       i;
     static char  text[60];
 
-    for (i = 0; body[i] != '\0' && i < sizeof(text) - 1; i++) {
+    for (i = 0; i < sizeof(text) - 1 && body[i] != '\0'; i++) {
         text[i] = body[i] < ' ' ? '.' : body[i];
     }
 
