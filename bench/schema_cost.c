@@ -97,43 +97,52 @@ make_schema(size_t types, size_t fields)
 
 /* An event with all fields; *digits: where the type's number goes. */
 
-static size_t
-make_body(char *body, size_t fields, char **digits)
+static void
+make_body(trk_buf_t *body, size_t fields, char **digits)
 {
-    size_t  n, k;
+    size_t  k, at;
 
-    n = (size_t) sprintf(body, "{\"event_type\":\"type_");
-    *digits = body + n;
-    n += (size_t) sprintf(body + n, "%0*d\",\"session_id\":\"s-123456\","
-                          "\"fields\":{", NAME_DIGITS, 0);
+    trk_buf_lit(body, "{\"event_type\":\"type_");
+    at = body->n;
+    trk_buf_lit(body, "000000\",\"session_id\":\"s-123456\",\"fields\":{");
 
     for (k = 0; k < fields; k++) {
-        n += (size_t) sprintf(body + n, "%s\"field_%zu\":\"0123456789\"",
-                              k ? "," : "", k);
+        trk_buf_add(body, ",", k == 0 ? 0 : 1);
+        trk_buf_lit(body, "\"field_");
+        trk_buf_uint(body, k);
+        trk_buf_lit(body, "\":\"0123456789\"");
     }
 
-    n += (size_t) sprintf(body + n, "},\"context\":{\"page_title\":\"");
+    trk_buf_lit(body, "},\"context\":{\"page_title\":\"");
 
-    while (n < BODY_SIZE - 3) {
-        body[n++] = 'x';
+    while (body->n < BODY_SIZE - 3) {
+        trk_buf_byte(body, 'x');
     }
 
-    return n + (size_t) sprintf(body + n, "\"}}");
+    trk_buf_lit(body, "\"}}");
+
+    if (body->failed) {
+        fail("no memory");
+    }
+
+    *digits = (char *) body->p + at;
 }
 
 
 static double
 judge(const trk_image_t *image, size_t types, size_t fields, size_t events)
 {
-    char           body[BODY_SIZE + 64 * MAX_FIELDS], *digits;
-    size_t         i, k, n;
+    char          *digits;
+    size_t         i, k;
     double         begin;
     uint64_t       random, type;
+    trk_buf_t      body;
     trk_limits_t   limits = { .max_events = 1, .max_event_size = 65536 };
     trk_request_t  req;
 
     random = 88172645463325252ULL;
-    n = make_body(body, fields, &digits);
+    trk_buf_init(&body, 65536);
+    make_body(&body, fields, &digits);
     trk_request_init(&req);
     begin = now();
 
@@ -147,7 +156,7 @@ judge(const trk_image_t *image, size_t types, size_t fields, size_t events)
         }
 
         if (trk_request_judge(&req, image, &limits, TRK_BODY_JSON,
-                              (uint8_t *) body, n)
+                              body.p, body.n)
             != TRK_OK || req.nrejected != 0)
         {
             fail("the event is not accepted");
@@ -156,6 +165,7 @@ judge(const trk_image_t *image, size_t types, size_t fields, size_t events)
 
     begin = now() - begin;
     trk_request_free(&req);
+    trk_buf_free(&body);
 
     return begin / (double) events;
 }

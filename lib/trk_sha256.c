@@ -13,6 +13,9 @@
 
 static void trk_sha256_block(uint32_t hash[8], const uint8_t *p);
 static void trk_sha256_rounds(uint32_t hash[8], const uint32_t w[64]);
+static inline void trk_sha256_round(uint32_t a, uint32_t b, uint32_t c,
+    uint32_t *d, uint32_t e, uint32_t f, uint32_t g, uint32_t *h,
+    uint32_t kw);
 static uint32_t trk_sha256_word(const uint8_t *p);
 
 
@@ -99,22 +102,12 @@ trk_sha256_block(uint32_t hash[8], const uint8_t *p)
 }
 
 
-/* 6.2.2, step 3 for t; instead of moving a to h along, the next call names
- * them one further */
-
-#define trk_sha256_round(a, b, c, d, e, f, g, h, t)                           \
-    h += (trk_ror(e, 6) ^ trk_ror(e, 11) ^ trk_ror(e, 25))                    \
-         + ((e & f) ^ (~e & g)) + trk_sha256_k[t] + w[t];                     \
-    d += h;                                                                   \
-    h += (trk_ror(a, 2) ^ trk_ror(a, 13) ^ trk_ror(a, 22))                    \
-         + ((a & b) ^ (a & c) ^ (b & c))
-
-
 static void
 trk_sha256_rounds(uint32_t hash[8], const uint32_t w[64])
 {
-    size_t    t;
-    uint32_t  a, b, c, d, e, f, g, h;
+    size_t           t;
+    uint32_t         a, b, c, d, e, f, g, h;
+    const uint32_t  *k;
 
     a = hash[0];
     b = hash[1];
@@ -125,15 +118,17 @@ trk_sha256_rounds(uint32_t hash[8], const uint32_t w[64])
     g = hash[6];
     h = hash[7];
 
-    for (t = 0; t < 64; t += 8) {
-        trk_sha256_round(a, b, c, d, e, f, g, h, t);
-        trk_sha256_round(h, a, b, c, d, e, f, g, t + 1);
-        trk_sha256_round(g, h, a, b, c, d, e, f, t + 2);
-        trk_sha256_round(f, g, h, a, b, c, d, e, t + 3);
-        trk_sha256_round(e, f, g, h, a, b, c, d, t + 4);
-        trk_sha256_round(d, e, f, g, h, a, b, c, t + 5);
-        trk_sha256_round(c, d, e, f, g, h, a, b, t + 6);
-        trk_sha256_round(b, c, d, e, f, g, h, a, t + 7);
+    for (t = 0; t < 64; t += 8, w += 8) {
+        k = trk_sha256_k + t;
+
+        trk_sha256_round(a, b, c, &d, e, f, g, &h, k[0] + w[0]);
+        trk_sha256_round(h, a, b, &c, d, e, f, &g, k[1] + w[1]);
+        trk_sha256_round(g, h, a, &b, c, d, e, &f, k[2] + w[2]);
+        trk_sha256_round(f, g, h, &a, b, c, d, &e, k[3] + w[3]);
+        trk_sha256_round(e, f, g, &h, a, b, c, &d, k[4] + w[4]);
+        trk_sha256_round(d, e, f, &g, h, a, b, &c, k[5] + w[5]);
+        trk_sha256_round(c, d, e, &f, g, h, a, &b, k[6] + w[6]);
+        trk_sha256_round(b, c, d, &e, f, g, h, &a, k[7] + w[7]);
     }
 
     hash[0] += a;
@@ -144,6 +139,21 @@ trk_sha256_rounds(uint32_t hash[8], const uint32_t w[64])
     hash[5] += f;
     hash[6] += g;
     hash[7] += h;
+}
+
+
+/* 6.2.2, step 3 for one t; instead of moving a to h along, the next round
+ * names them one further */
+
+static inline void
+trk_sha256_round(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
+    uint32_t f, uint32_t g, uint32_t *h, uint32_t kw)
+{
+    *h += (trk_ror(e, 6) ^ trk_ror(e, 11) ^ trk_ror(e, 25))
+          + ((e & f) ^ (~e & g)) + kw;
+    *d += *h;
+    *h += (trk_ror(a, 2) ^ trk_ror(a, 13) ^ trk_ror(a, 22))
+          + ((a & b) ^ (a & c) ^ (b & c));
 }
 
 

@@ -22,7 +22,7 @@ fsync(int fd)
     slash = strrchr(path, '/');
 
     if (slash && n > 4 && strcmp(path + n - 4, ".tmp") == 0) {
-        strcpy(slash + 1, "hold");
+        memcpy(slash + 1, "hold", sizeof("hold"));
 
         for (i = 0; i < 6000 && access(path, F_OK) == 0; i++) {
             usleep(10000);

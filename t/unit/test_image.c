@@ -1,7 +1,7 @@
 /*
  * Schema and image: canonical order, refusals, look-ups by hash at several
- * sizes, of keys and tokens too, and that trk_image_check() refuses every damaged byte and makes
- * look-ups safe whatever it lets pass.
+ * sizes, of keys and tokens too, and that trk_image_check() refuses every
+ * damaged byte and makes look-ups safe whatever it lets pass.
  */
 
 #include "trk_crc32c.h"
@@ -307,7 +307,8 @@ test_damage(void)
         }
     }
 
-    ok(passed > 0 && sum > 0, "what passes with forged checksums is safe to look up in");
+    ok(passed > 0 && sum > 0,
+       "what passes with forged checksums is safe to look up in");
 
     is_int(trk_image_check(image, n - 8), TRK_CORRUPT, "cut short");
     is_int(trk_image_check(image, 4), TRK_CORRUPT, "hardly there");

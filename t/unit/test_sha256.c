@@ -37,7 +37,8 @@ test_lengths(void)
         trk_sha256(trk_str_of(text, i), digests + i * TRK_SHA256_LEN);
     }
 
-    is_digest(trk_str_of(digests, sizeof(digests)), "1be2d7d291484baf4c78d463a65b40a2"
+    is_digest(trk_str_of(digests, sizeof(digests)),
+              "1be2d7d291484baf4c78d463a65b40a2"
               "6c255b1946e5205eac8edad606a76fdd",
               "all lengths up to 200");
 }
