@@ -213,13 +213,11 @@ trk_schema_finish_secrets(trk_schema_t *schema)
 trk_schema_source_t *
 trk_schema_source(const trk_schema_t *schema, trk_str_t name)
 {
-    trk_schema_source_t  wanted;
+    const trk_schema_source_t  wanted = { .name = name };
 
     if (schema->nsources == 0) {
         return NULL;
     }
-
-    wanted.name = name;
 
     return bsearch(&wanted, schema->sources, schema->nsources,
                    sizeof(wanted), trk_schema_source_cmp);
