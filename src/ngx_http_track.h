@@ -204,8 +204,7 @@ struct ngx_http_track_ctx_s {
     ngx_msec_t                   ack_time;      /* ms waited */
     trk_body_t                   type;          /* of the body */
     unsigned                     gzip:1;        /* it is, says a header */
-    unsigned                     read:1;        /* headers, and what is of */
-    unsigned                     has_key:1;     /* them; and it is known */
+    unsigned                     has_key:1;     /* and it is known */
     unsigned                     signals:1;     /* privacy: no identifiers */
     unsigned                     quiet:1;       /* no line with the client */
     unsigned                     pixel:1;

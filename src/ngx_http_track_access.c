@@ -23,7 +23,7 @@ typedef struct {
 } ngx_http_track_site_t;
 
 
-static ngx_int_t ngx_http_track_read(ngx_http_request_t *r,
+static void ngx_http_track_read(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
 static ngx_uint_t ngx_http_track_header_is(ngx_table_elt_t *h, char *name);
 static void ngx_http_track_header_read(ngx_table_elt_t *h,
@@ -158,21 +158,19 @@ ngx_http_track_known(ngx_http_request_t *r)
 
     if (ctx->conf != tlcf) {
 
-        /* an "if" may have changed it since */
+        /* a redirect or an "if" may have changed it since */
 
         ctx->conf = tlcf;
-        ctx->read = 0;
-    }
-
-    if (!ctx->read && ngx_http_track_read(r, ctx) != NGX_OK) {
-        return NULL;
+        ctx->has_key = 0;
+        ngx_str_null(&ctx->source);
+        ngx_http_track_read(r, ctx);
     }
 
     return ctx;
 }
 
 
-static ngx_int_t
+static void
 ngx_http_track_read(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
 {
     ngx_http_track_headers(r, &ctx->headers);
@@ -184,9 +182,6 @@ ngx_http_track_read(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
 
     ctx->quiet = ctx->conf->ip != NGX_HTTP_TRACK_IP_FULL || ctx->signals
                  || r->args.len;
-    ctx->read = 1;
-
-    return ngx_http_track_ip(r, ctx->conf, ctx->signals, &ctx->ip);
 }
 
 
@@ -296,7 +291,12 @@ ngx_http_track_enter(ngx_http_request_t *r, ngx_uint_t methods, char *allow,
 
     *ctx = ngx_http_track_known(r);
 
-    if (*ctx == NULL) {
+    /* the address not before: realip may have set it in between */
+
+    if (*ctx == NULL
+        || ngx_http_track_ip(r, (*ctx)->conf, (*ctx)->signals, &(*ctx)->ip)
+           != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -32,12 +32,12 @@ my $SERVERS = <<'CONF';
     limit_req_status 429;
     client_max_body_size 2k;
 
-    set_real_ip_from 127.0.0.1;
     real_ip_header X-Client;
 
     server {
         listen 127.0.0.1:%%PORT%%;
         listen 127.0.0.1:%%PORT2%% http2;
+        set_real_ip_from 127.0.0.1;
         access_log %%DIR%%/access.log verdict;
         track_ack_timeout 500ms;
 
@@ -67,6 +67,18 @@ my $SERVERS = <<'CONF';
         }
         location = /page      { return 200 "page"; }
         location = /elsewhere { track_ip truncated; return 200 "x"; }
+    }
+
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        server_name early;
+
+        location = /track {
+            track;
+            track_key optional;
+            set $early "$track_source, $track_ip";
+            set_real_ip_from 127.0.0.1;
+        }
     }
 CONF
 
@@ -179,6 +191,12 @@ for my $client (sort keys %ip) {
 }
 
 my %client = ('X-Client' => '203.0.113.77');
+my $id = uuid();
+is($http->post('/track', event('click', {}, event_id => $id), %client,
+    'X-Track-Key' => $key, Host => 'early')->{status}, 204,
+    'variables asked before realip has set the address');
+is_deeply([@{ record_of($stack, $id)->{json} }{qw(ip source)}],
+    ['203.0.113.77', 'web'], 'do not keep the other one');
 logged('no signal', { status => 204, ip => '203.0.113.77' },
     post('/signals', $click, %client, DNT => 0));
 logged($_, { status => 204, ip => '-' },
