@@ -114,6 +114,17 @@ good('status json', more => 'location = /status { track_status json; }');
 good('status prometheus',
     more => 'location = /status { track_status prometheus; }');
 good('two endpoints', more => 'location = /b { track; track_kafka_topic b; }');
+good('who may send, and what of them may leave, at every level',
+    map { $_ => ($_ eq 'location' ? 'track;' : '')
+        . 'track_cors https://www.example.com https://*.example.com null;'
+        . 'track_key optional; track_ip truncated;'
+        . 'track_honor_privacy_signals on;' } qw(extra server location));
+good('a pixel', more => 'location = /pixel { track_pixel; track_cors *; }');
+good('a pixel alone', location => 'track_pixel;');
+good('variables everywhere', extra => 'limit_req_zone $track_source zone=s:1m'
+    . ' rate=1r/s; map $track_result $worse { rejected 1; }'
+    . ' log_format t "$track_ip $track_events $track_rejected'
+    . ' $track_ack_time $worse";');
 good('properties',
     extra => 'track_kafka_property linger.ms 1;'
            . 'track_kafka_property compression.type lz4;'
@@ -129,6 +140,19 @@ good('a relative track_schema_file',
 good('the module unused', location => 'return 204;',
     http => {map { $_ => undef } keys %http});
 good('directives of http without an endpoint', location => 'return 204;');
+
+
+# What is wrong with who may send.
+
+bad('track and track_pixel in one location', qr/cannot share a location/,
+    location => 'track; track_pixel;');
+bad('a second track_pixel', qr/is duplicate/,
+    location => 'track_pixel; track_pixel;');
+bad("track_$_->[0] $_->[1]", $_->[2], extra => "track_$_->[0] $_->[1];")
+    for ['key', 'on', qr/invalid value/], ['ip', 'half', qr/invalid value/],
+        ['honor_privacy_signals', 'yes', qr/it must be "on" or "off"/],
+        ['cors', 'https://*', qr/invalid origin/],
+        ['cors', 'off; track_cors *', qr/is duplicate/];
 
 
 # What is missing.
