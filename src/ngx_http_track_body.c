@@ -61,6 +61,8 @@ ngx_http_track_body(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
     }
 
     if (gzip) {
+        ngx_http_track_count(wk, body_gzip, 1);
+
         return ngx_http_track_body_inflate(r, wk, max, body);
     }
 
