@@ -72,8 +72,8 @@ PARTS     := $(if $(wildcard config),module) $(if $(LOAD_SRC),loader) \
              $(if $(wildcard sdk/package.json),sdk) clickhouse unit \
              $(if $(wildcard config),fuzz-replay)
 
-.PHONY: all module module-asan loader tools sdk bench unit check fuzz \
-        fuzz-replay install clean clickhouse
+.PHONY: all module module-asan loader tools sdk bench unit check install clean clickhouse
+.PHONY: fuzz fuzz-replay
 .SECONDARY:
 .DELETE_ON_ERROR:
 
