@@ -282,8 +282,8 @@ ngx_http_track_enter(ngx_http_request_t *r, ngx_uint_t methods, char *allow,
 
     if (r != r->main) {
         ngx_log_error(NGX_LOG_ERR, ngx_http_track_log(r), 0,
-                      "track: a subrequest has no body of its own: auth_request "
-                      "and the like need another location");
+                      "track: a subrequest has no body of its own: "
+                      "auth_request and the like need another location");
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
