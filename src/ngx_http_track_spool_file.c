@@ -53,7 +53,7 @@ int
 ngx_http_track_spool_io_write(ngx_http_track_spool_dir_t *sd,
     ngx_http_track_spool_write_t *write, char *error)
 {
-    int  made;
+    int  rc, made;
 
     made = (write->fd == -1);
 
@@ -78,15 +78,13 @@ ngx_http_track_spool_io_write(ngx_http_track_spool_dir_t *sd,
         return 0;
     }
 
-    /* what of it came to the disk was acknowledged to nobody */
+    /* what of it came to the disk was acknowledged to nobody; its marks say
+     * so, too, if it cannot be cut off */
 
-    if (ftruncate(write->fd, write->offset) == -1) {
-        (void) close(write->fd);
+    rc = ftruncate(write->fd, write->offset);
+    (void) rc;
 
-    } else {
-        (void) close(write->fd);
-    }
-
+    (void) close(write->fd);
     write->fd = -1;
 
     return -1;
@@ -160,7 +158,7 @@ int
 ngx_http_track_spool_io_aside(ngx_http_track_spool_dir_t *sd,
     trk_spool_record_t *records, size_t n, int64_t now, char *error)
 {
-    int                  fd, rc;
+    int                  fd, rc, cut;
     off_t                size;
     size_t               i;
     trk_buf_t            out;
@@ -199,11 +197,12 @@ ngx_http_track_spool_io_aside(ngx_http_track_spool_dir_t *sd,
         rc = -1;
     }
 
-    if (rc == -1 && ftruncate(fd, size) == -1) {
+    if (rc == -1) {
 
-        /* the torn tail will be found by whoever reads it */
+        /* if not, whoever reads it finds the torn tail */
 
-        rc = -1;
+        cut = ftruncate(fd, size);
+        (void) cut;
     }
 
     (void) close(fd);

@@ -58,7 +58,7 @@ static const char  usage[] =
     "  drain     sends what waits in spools that no nginx owns to Kafka, and\n"
     "            removes what is empty\n"
     "              -b, --brokers LIST\n"
-    "              -X NAME=VALUE  a property of librdkafka, as often as needed\n"
+    "              -X NAME=VALUE  a property of librdkafka, any number\n"
     "\n"
     "  --json    one JSON object a line (list, verify, cat)\n"
     "  -h, --help\n"
