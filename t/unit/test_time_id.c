@@ -138,7 +138,9 @@ test_ids(void)
 static void
 test_crc32c(void)
 {
-    uint8_t  bytes[32], i;
+    int      wrong;
+    size_t   n;
+    uint8_t  bytes[32], long_bytes[300], i;
 
     memset(bytes, 0, sizeof(bytes));
     is_int(trk_crc32c(0, bytes, 32), 0x8A9136AA, "32 zeros");
@@ -153,6 +155,15 @@ test_crc32c(void)
     is_int(trk_crc32c(0, bytes, 32), 0x46DD794E, "0 to 31");
     is_int(trk_crc32c(trk_crc32c(0, bytes, 13), bytes + 13, 19), 0x46DD794E,
            "in two steps");
+
+    for (n = 0, wrong = 0; n < sizeof(long_bytes); n++) {
+        long_bytes[n] = (uint8_t) (n * 167 + 13);
+        wrong += trk_crc32c((uint32_t) n, long_bytes + n % 9, n - n % 9)
+                 != trk_crc32c_by_table((uint32_t) n, long_bytes + n % 9,
+                                        n - n % 9);
+    }
+
+    is_int(wrong, 0, "by instruction as by table");
 }
 
 
