@@ -15,6 +15,7 @@ use Time::HiRes ();
 use Track::Edge;
 use Track::Nginx;
 use Track::Oracle;
+use Track::Spool;
 use Track::Stack;
 use Track::Util;
 
@@ -55,6 +56,10 @@ my %BLOW = (
     postgres => 1, disk => 3, reload => 2, nginx => 1,
 );
 
+# What a disk may do to the spool, see t/shim/disk.c.
+my @FAULTS = ('write EIO', 'write ENOSPC', 'write hang', 'sync EIO',
+    'sync hang', 'syncdir EIO', 'make ENOSPC', 'make hang');
+
 
 # storm($blows): so many, one after the other or two at a time.
 sub storm {
@@ -65,6 +70,7 @@ sub storm {
     Test::More::note("TRACK_SEED=$seed");
     srand $seed;
 
+    disk_shim();
     my $stack = Track::Stack->new(qw(postgres kafka clickhouse loader));
     my $oracle = Track::Oracle->new($stack);
     my $nginx = Track::Nginx->new(stack => $stack, http => $CONF,
@@ -80,7 +86,8 @@ sub storm {
 
     while ($blows > 0) {
         Time::HiRes::sleep(0.2 + rand 1.5);
-        my @targets = map { _target() } 1 .. (rand() < 0.2 ? 2 : 1);
+        my @targets = rand() < 0.1 ? ('kafka', 'disk')
+            : map { _target() } 1 .. (rand() < 0.2 ? 2 : 1);
         my @undo = map { $hit{$_}++; _strike($stack, $nginx, $_) } @targets;
         $blows -= @targets;
         Time::HiRes::sleep(rand(rand() < 0.2 ? 8 : 2)) if @undo;
@@ -133,12 +140,9 @@ sub _strike {
         return;
     }
 
-    # Its folders take no new file for a while.
     if ($target eq 'disk') {
-        my @folders = grep { -d } $nginx->dir . '/spool',
-            glob $nginx->dir . '/spool/*';
-        chmod 0500, @folders;
-        return sub { chmod 0700, grep { -d } @folders };
+        disk($nginx, $FAULTS[rand @FAULTS]);
+        return sub { disk($nginx) };
     }
 
     return if !eval { $stack->kill_part($target); 1 };
