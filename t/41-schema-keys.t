@@ -40,6 +40,7 @@ my $nginx = Track::Nginx->new(stack => $stack, http => <<'CONF');
     server {
         listen 127.0.0.1:%%PORT%%;
         add_header X-Worker $pid always;
+        track_rejected_topic off;
         location = /track { track; track_key required; }
         location = /track/status { track_status; }
     }
