@@ -7,8 +7,9 @@
  *                     as failed, goes to the spool
  *   track_ack spool   producer and spool at the same time; the spool's sync
  *                     is what the answer waits for
- *   track_ack none    producer, answered at once; what fails goes to the
- *                     spool, else it is lost, and the ledger says so
+ *   track_ack none    producer, answered at once; what fails or is late goes
+ *                     to the spool; what fails there, too, is lost, and the
+ *                     ledger says so
  *
  * Where there is a spool, and Kafka has not been heard of for a whole
  * track_ack_timeout, or too many requests wait, all goes to the spool alone:
@@ -50,6 +51,8 @@ static void ngx_http_track_deliver_spooled(
 static void ngx_http_track_deliver_close(ngx_http_track_wait_t *w,
     ngx_http_track_message_t *m, ngx_http_track_close_e how);
 static ngx_uint_t ngx_http_track_deliver_stranded(ngx_http_track_wait_t *w);
+static void ngx_http_track_deliver_late(ngx_http_track_wait_t *w,
+    char *who);
 static void ngx_http_track_deliver_fail(ngx_http_track_wait_t *w,
     trk_error_code_t code);
 
@@ -421,40 +424,55 @@ ngx_http_track_deliver_stranded(ngx_http_track_wait_t *w)
 void
 ngx_http_track_deliver_timeout(ngx_http_track_wait_t *w)
 {
-    ngx_uint_t               muted;
     ngx_http_track_waits_t  *ws;
 
     ws = w->worker->waits;
 
-    ngx_http_track_count(w->worker, ack_timeouts, 1);
+    if (w->worker->spool && !w->spooling) {
 
-    if (ngx_http_track_unmute(&ws->mute_timeout, &muted)) {
-        ngx_log_error(NGX_LOG_WARN, w->worker->log, 0,
-                      "track: %s has not confirmed %uz events within "
-                      "track_ack_timeout (%ui more of this line)",
-                      w->spooling ? "the spool"
-                      : "Kafka", w->unsafe, muted);
+        if (!ws->direct
+            && (ngx_msec_int_t) (ws->delivered - (w->deadline - w->timeout))
+               < 0)
+        {
+            ngx_http_track_wait_direct(w->worker);
+        }
+
+        if (ngx_http_track_deliver_spool(w, 1) == NGX_OK) {
+            ngx_http_track_deliver_late(w, "Kafka");
+            ngx_http_track_wait_again(w);
+            return;
+        }
     }
 
-    if (w->spooling) {
-        ngx_http_track_deliver_fail(w, TRK_ERR_UNAVAILABLE);
+    /* nobody waits for it, and somebody has it still */
+
+    if (w->ack == NGX_HTTP_TRACK_ACK_NONE
+        && (w->spooling || !ngx_http_track_deliver_stranded(w)))
+    {
+        ngx_http_track_wait_patiently(w);
         return;
     }
 
-    if (w->worker->spool && !ws->direct
-        && (ngx_msec_int_t) (ws->delivered - (w->deadline - w->timeout)) < 0)
-    {
-        ngx_http_track_wait_direct(w->worker);
-    }
+    ngx_http_track_deliver_late(w, w->spooling ? "the spool" : "Kafka");
+    ngx_http_track_deliver_fail(w, TRK_ERR_UNAVAILABLE);
+}
+
+
+static void
+ngx_http_track_deliver_late(ngx_http_track_wait_t *w, char *who)
+{
+    ngx_uint_t  muted;
 
     w->late = 1;
 
-    if (ngx_http_track_deliver_spool(w, 1) != NGX_OK) {
-        ngx_http_track_deliver_fail(w, TRK_ERR_UNAVAILABLE);
-        return;
-    }
+    ngx_http_track_count(w->worker, ack_timeouts, 1);
 
-    ngx_http_track_wait_again(w);
+    if (ngx_http_track_unmute(&w->worker->waits->mute_timeout, &muted)) {
+        ngx_log_error(NGX_LOG_WARN, w->worker->log, 0,
+                      "track: %s has not confirmed %uz events within "
+                      "track_ack_timeout (%ui more of this line)", who,
+                      w->unsafe, muted);
+    }
 }
 
 

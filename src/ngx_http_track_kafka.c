@@ -450,6 +450,7 @@ ngx_http_track_kafka_serve(ngx_http_track_worker_t *wk)
 
     if (k->rk) {
         ngx_http_track_rdkafka_poll(k);
+        ngx_http_track_kafka_report_large(k);
         ngx_http_track_kafka_count(k);
 
         if (k->served >= NGX_HTTP_TRACK_KAFKA_ROUND) {
@@ -562,6 +563,7 @@ ngx_http_track_kafka_flush(ngx_http_track_worker_t *wk, ngx_msec_t ms)
 
     if (k->rk && k->pending) {
         ngx_http_track_rdkafka_flush(k, ms);
+        ngx_http_track_kafka_report_large(k);
         ngx_http_track_kafka_count(k);
     }
 }

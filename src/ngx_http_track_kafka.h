@@ -17,9 +17,9 @@ typedef struct {
     ngx_str_t                    name;          /* NUL-terminated */
     struct rd_kafka_topic_s     *handle;        /* NULL: no producer */
 
-    /* bytes of the largest record that the cluster took: a smaller one that
-     * is too large was in a batch that is */
-    size_t                       proven;
+    size_t                       proven;        /* bytes of the largest record
+                                                   that the cluster took */
+    size_t                       large;         /* of those it refuses now */
     ngx_uint_t                   asked;         /* whether it exists */
 } ngx_http_track_topic_t;
 
@@ -40,6 +40,7 @@ struct ngx_http_track_kafka_s {
     /* messages that the library did not take, to be reported */
     ngx_http_track_message_t    *refused;
     ngx_http_track_message_t   **last;
+    ngx_http_track_message_t    *large;         /* see kafka_large() */
 
     ngx_uint_t                   pending;       /* without a report */
     size_t                       bytes;         /* of those */
@@ -113,6 +114,12 @@ void ngx_http_track_kafka_report_refused(ngx_http_track_kafka_t *k);
 void ngx_http_track_kafka_refused(ngx_http_track_kafka_t *k,
     ngx_http_track_message_t *m, ngx_http_track_outcome_e outcome,
     const char *why);
+
+/* Kafka finds it, or the batch that it was in, too large.  Who is to blame is
+ * seen when the round is over. */
+void ngx_http_track_kafka_large(ngx_http_track_kafka_t *k,
+    ngx_http_track_message_t *m);
+void ngx_http_track_kafka_report_large(ngx_http_track_kafka_t *k);
 
 /* One report, in the library's poll; why: its words, if it is a bad one. */
 void ngx_http_track_kafka_report(ngx_http_track_kafka_t *k,

@@ -53,6 +53,63 @@ ngx_http_track_kafka_report_refused(ngx_http_track_kafka_t *k)
 
 
 void
+ngx_http_track_kafka_large(ngx_http_track_kafka_t *k,
+    ngx_http_track_message_t *m)
+{
+    ngx_http_track_topic_t  *topic;
+
+    topic = k->topics[m->topic];
+    topic->large = ngx_max(topic->large, m->key_len + m->value_len);
+
+    m->next = k->large;
+    k->large = m;
+}
+
+
+/* A cluster refuses whole batches for one record.  That is the largest of
+ * them, unless the topic has taken such a one before: the others may be
+ * tried again. */
+
+void
+ngx_http_track_kafka_report_large(ngx_http_track_kafka_t *k)
+{
+    size_t                     size;
+    ngx_uint_t                 i;
+    ngx_http_track_topic_t    *topic;
+    ngx_http_track_message_t  *m, *list;
+
+    list = k->large;
+
+    if (list == NULL) {
+        return;
+    }
+
+    k->large = NULL;
+
+    while (list) {
+        m = list;
+        list = m->next;
+
+        topic = k->topics[m->topic];
+        size = m->key_len + m->value_len;
+
+        m->too_large = (size == topic->large && size > topic->proven);
+
+        ngx_http_track_kafka_report(k, m, m->too_large
+                                          ? NGX_HTTP_TRACK_REFUSED
+                                          : NGX_HTTP_TRACK_FAILED,
+                                    m->too_large ? "it is too large"
+                                    : "its batch is too large; batch.size of "
+                                      "track_kafka_property may help");
+    }
+
+    for (i = 0; i < k->ntopics; i++) {
+        k->topics[i]->large = 0;
+    }
+}
+
+
+void
 ngx_http_track_kafka_report(ngx_http_track_kafka_t *k,
     ngx_http_track_message_t *m, ngx_http_track_outcome_e outcome,
     const char *why)
@@ -97,8 +154,7 @@ ngx_http_track_kafka_not_taken(ngx_http_track_kafka_t *k,
         ngx_http_track_count(wk, kafka_refused, 1);
 
         if (m->too_large) {
-            remedy = ": raise the topic's max.message.bytes, or let "
-                     "track_kafka_property batch.size be smaller than it";
+            remedy = ": raise the topic's max.message.bytes";
         }
 
         break;
@@ -165,16 +221,25 @@ ngx_http_track_kafka_log(ngx_http_track_kafka_t *k, int level,
 {
     ngx_uint_t  muted, nginx_level;
 
+    /* told as an error, too, and the same sentence twice is once too often */
+
+    if (ngx_strcmp(facility, "FAIL") == 0) {
+        return;
+    }
+
     /* syslog's levels are nginx's but for one; nothing of theirs is alert */
 
     nginx_level = ngx_max((ngx_uint_t) level + 1, NGX_LOG_ERR);
 
-    if (nginx_level <= NGX_LOG_WARN) {
-        if (!ngx_http_track_unmute(&k->mute_log, &muted)) {
-            return;
-        }
+    muted = 0;
+
+    if (nginx_level <= NGX_LOG_WARN
+        && !ngx_http_track_unmute(&k->mute_log, &muted))
+    {
+        return;
     }
 
-    ngx_log_error(nginx_level, k->worker->log, 0, "track: librdkafka %s: %s",
-                  facility, text);
+    ngx_log_error(nginx_level, k->worker->log, 0,
+                  "track: librdkafka %s: %s (%ui more of this line)",
+                  facility, text, muted);
 }

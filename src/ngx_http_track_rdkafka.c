@@ -32,9 +32,6 @@ static void ngx_http_track_rdkafka_limits(ngx_http_track_worker_t *wk,
     rd_kafka_conf_t *conf);
 static ngx_http_track_outcome_e ngx_http_track_rdkafka_outcome(
     rd_kafka_resp_err_t err);
-static ngx_http_track_outcome_e ngx_http_track_rdkafka_size(
-    ngx_http_track_topic_t *topic, ngx_http_track_message_t *m,
-    ngx_http_track_outcome_e outcome, rd_kafka_resp_err_t err);
 static void ngx_http_track_rdkafka_report_cb(rd_kafka_t *rk,
     const rd_kafka_message_t *message, void *opaque);
 static void ngx_http_track_rdkafka_told(ngx_http_track_kafka_t *k,
@@ -440,6 +437,8 @@ static void
 ngx_http_track_rdkafka_report_cb(rd_kafka_t *rk,
     const rd_kafka_message_t *message, void *opaque)
 {
+    size_t                     size;
+    ngx_http_track_topic_t    *topic;
     ngx_http_track_kafka_t    *k;
     ngx_http_track_message_t  *m;
     ngx_http_track_outcome_e   outcome;
@@ -452,46 +451,27 @@ ngx_http_track_rdkafka_report_cb(rd_kafka_t *rk,
         return;
     }
 
-    outcome = ngx_http_track_rdkafka_size(k->topics[m->topic], m,
-                            ngx_http_track_rdkafka_outcome(message->err),
-                            message->err);
+    outcome = ngx_http_track_rdkafka_outcome(message->err);
+    topic = k->topics[m->topic];
+    size = m->key_len + m->value_len;
 
-    ngx_http_track_kafka_report(k, m, outcome,
-                                rd_kafka_err2str(message->err));
+    if (outcome == NGX_HTTP_TRACK_DELIVERED) {
+        topic->proven = ngx_max(topic->proven, size);
+    }
+
+    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+        ngx_http_track_kafka_large(k, m);
+
+    } else {
+        ngx_http_track_kafka_report(k, m, outcome,
+                                    rd_kafka_err2str(message->err));
+    }
 
     /* a flush would end at a yield */
 
     if (++k->served >= NGX_HTTP_TRACK_KAFKA_ROUND && !k->leaving) {
         rd_kafka_yield(rk);
     }
-}
-
-
-/* A cluster refuses batches for their size, so what it has taken before, or
- * something as small, is not to blame, and may be tried again. */
-
-static ngx_http_track_outcome_e
-ngx_http_track_rdkafka_size(ngx_http_track_topic_t *topic,
-    ngx_http_track_message_t *m, ngx_http_track_outcome_e outcome,
-    rd_kafka_resp_err_t err)
-{
-    size_t  size;
-
-    size = m->key_len + m->value_len;
-
-    if (outcome == NGX_HTTP_TRACK_DELIVERED) {
-        topic->proven = ngx_max(topic->proven, size);
-
-    } else if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
-
-        if (size <= topic->proven) {
-            return NGX_HTTP_TRACK_FAILED;
-        }
-
-        m->too_large = 1;
-    }
-
-    return outcome;
 }
 
 

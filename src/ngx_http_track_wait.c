@@ -20,7 +20,7 @@
 
 
 #define NGX_HTTP_TRACK_WAIT_BLOCK  4096 /* bytes of most waits */
-#define NGX_HTTP_TRACK_WAIT_BLOCKS 1024 /* kept when free */
+#define NGX_HTTP_TRACK_WAIT_BLOCKS 1024
 #define NGX_HTTP_TRACK_WAIT_TURN   256  /* waits in a turn of the loop */
 #define NGX_HTTP_TRACK_WAIT_FLUSH  300  /* ms at exit, for Kafka */
 #define NGX_HTTP_TRACK_WAIT_SPOOL  300  /* and for the spool */
@@ -30,8 +30,7 @@ static ngx_http_track_wait_t *ngx_http_track_wait_alloc(
     ngx_http_track_worker_t *wk, size_t size);
 static void ngx_http_track_wait_copy(ngx_http_track_wait_t *w,
     ngx_http_track_message_t *messages, u_char *p);
-static void ngx_http_track_wait_enter(ngx_http_track_wait_t *w,
-    ngx_queue_t *queue);
+static void ngx_http_track_wait_enter(ngx_http_track_wait_t *w);
 static ngx_http_request_t *ngx_http_track_wait_untie(
     ngx_http_track_wait_t *w);
 static void ngx_http_track_wait_cleanup(void *data);
@@ -69,7 +68,7 @@ ngx_http_track_wait_init(ngx_http_track_worker_t *wk)
         ngx_queue_init(&ws->lanes[i]);
     }
 
-    ngx_queue_init(&ws->hasty);
+    ngx_queue_init(&ws->patient);
     ngx_queue_init(&ws->turn);
     ngx_queue_init(&ws->blocks);
 
@@ -154,9 +153,10 @@ ngx_http_track_wait_create(ngx_http_request_t *r,
 
 
 /*
- * Most waits are of one event and fit into a block of the worker's own, of
+ * Most waits are of one event and fit into one of the worker's blocks, of
  * which the last one freed is handed out first: malloc() would merge and
- * split neighbours that are long out of the cache.
+ * split neighbours that are long out of the cache.  When more wait than there
+ * are blocks, Kafka is slow, and bytes count for more.
  */
 
 static ngx_http_track_wait_t *
@@ -168,21 +168,34 @@ ngx_http_track_wait_alloc(ngx_http_track_worker_t *wk, size_t size)
     ngx_http_track_waits_t  *ws;
 
     ws = wk->waits;
-    pooled = size <= NGX_HTTP_TRACK_WAIT_BLOCK;
+    pooled = 0;
 
-    if (pooled && ws->nblocks) {
-        q = ngx_queue_head(&ws->blocks);
-        ngx_queue_remove(q);
-        ws->nblocks--;
+    if (size <= NGX_HTTP_TRACK_WAIT_BLOCK) {
 
-        w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
+        if (!ngx_queue_empty(&ws->blocks)) {
+            q = ngx_queue_head(&ws->blocks);
+            ngx_queue_remove(q);
 
-    } else {
-        w = ngx_alloc(pooled ? NGX_HTTP_TRACK_WAIT_BLOCK : size, wk->log);
-        if (w == NULL) {
-            return NULL;
+            w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
+
+            ngx_memzero(w, sizeof(ngx_http_track_wait_t));
+            w->pooled = 1;
+
+            return w;
+        }
+
+        if (ws->nblocks < NGX_HTTP_TRACK_WAIT_BLOCKS) {
+            size = NGX_HTTP_TRACK_WAIT_BLOCK;
+            pooled = 1;
         }
     }
+
+    w = ngx_alloc(size, wk->log);
+    if (w == NULL) {
+        return NULL;
+    }
+
+    ws->nblocks += pooled;
 
     ngx_memzero(w, sizeof(ngx_http_track_wait_t));
     w->pooled = pooled;
@@ -194,13 +207,8 @@ ngx_http_track_wait_alloc(ngx_http_track_worker_t *wk, size_t size)
 void
 ngx_http_track_wait_free(ngx_http_track_wait_t *w)
 {
-    ngx_http_track_waits_t  *ws;
-
-    ws = w->worker->waits;
-
-    if (w->pooled && ws->nblocks < NGX_HTTP_TRACK_WAIT_BLOCKS) {
-        ngx_queue_insert_head(&ws->blocks, &w->turn);
-        ws->nblocks++;
+    if (w->pooled) {
+        ngx_queue_insert_head(&w->worker->waits->blocks, &w->turn);
         return;
     }
 
@@ -240,8 +248,8 @@ ngx_http_track_wait_park(ngx_http_track_wait_t *w)
     ngx_http_request_t     *r;
     ngx_http_track_ctx_t   *ctx;
 
-    ngx_http_track_wait_enter(w, &w->worker->waits->lanes[w->lane]);
-    ngx_http_track_wait_timer(w->worker, w->deadline);
+    w->worker->waits->parked++;
+    ngx_http_track_wait_enter(w);
 
     /* runs when the request is terminated too, unlike a pool's */
 
@@ -287,7 +295,7 @@ ngx_http_track_wait_hasty(ngx_http_track_wait_t *w)
     ngx_http_track_ctx_t     *ctx;
     ngx_http_track_answer_t   answer;
 
-    ngx_http_track_wait_enter(w, &w->worker->waits->hasty);
+    ngx_http_track_wait_enter(w);
 
     r = w->request;
     w->request = NULL;
@@ -313,28 +321,28 @@ ngx_http_track_wait_hasty(ngx_http_track_wait_t *w)
 
 
 static void
-ngx_http_track_wait_enter(ngx_http_track_wait_t *w, ngx_queue_t *queue)
+ngx_http_track_wait_enter(ngx_http_track_wait_t *w)
 {
     w->deadline = ngx_current_msec + w->timeout;
-    ngx_queue_insert_tail(queue, &w->queue);
 
-    if (w->ack != NGX_HTTP_TRACK_ACK_NONE) {
-        w->worker->waits->parked++;
-    }
+    ngx_queue_insert_tail(&w->worker->waits->lanes[w->lane], &w->queue);
+    ngx_http_track_wait_timer(w->worker, w->deadline);
 }
 
 
 void
 ngx_http_track_wait_again(ngx_http_track_wait_t *w)
 {
-    if (w->ack == NGX_HTTP_TRACK_ACK_NONE) {
-        return;
-    }
-
-    w->deadline = ngx_current_msec + w->timeout;
-
     ngx_queue_remove(&w->queue);
-    ngx_queue_insert_tail(&w->worker->waits->lanes[w->lane], &w->queue);
+    ngx_http_track_wait_enter(w);
+}
+
+
+void
+ngx_http_track_wait_patiently(ngx_http_track_wait_t *w)
+{
+    ngx_queue_remove(&w->queue);
+    ngx_queue_insert_tail(&w->worker->waits->patient, &w->queue);
 }
 
 
@@ -532,7 +540,7 @@ ngx_http_track_wait_timer(ngx_http_track_worker_t *wk, ngx_msec_t deadline)
     ngx_http_track_waits_t  *ws;
 
     ws = wk->waits;
-    ws->timer.cancelable = ws->let_go;
+    ws->timer.cancelable = (ws->parked == 0 || ws->let_go);
 
     if (ws->timer.timer_set
         && (ngx_msec_int_t) (deadline - ws->timer.timer.key) >= 0)
@@ -554,22 +562,21 @@ ngx_http_track_wait_timer_handler(ngx_event_t *ev)
     ngx_http_track_worker_t  *wk;
 
     wk = ngx_http_track_worker;
-    wk->slot->waiting = wk->waits->parked;
 
     for (n = 0; n < NGX_HTTP_TRACK_WAIT_TURN; n++) {
         w = ngx_http_track_wait_first(wk->waits);
 
-        if (w == NULL) {
-            wk->waits->timer.cancelable = 1;
-            return;
-        }
-
-        if ((ngx_msec_int_t) (w->deadline - ngx_current_msec) > 0) {
+        if (w == NULL
+            || (ngx_msec_int_t) (w->deadline - ngx_current_msec) > 0)
+        {
             break;
         }
 
         ngx_http_track_deliver_timeout(w);
     }
+
+    wk->slot->waiting = wk->waits->parked;
+    wk->waits->timer.cancelable = (wk->waits->parked == 0);
 
     w = ngx_http_track_wait_first(wk->waits);
 
@@ -644,8 +651,8 @@ ngx_http_track_wait_direct(ngx_http_track_worker_t *wk)
 ngx_uint_t
 ngx_http_track_wait_hopeless(ngx_http_track_worker_t *wk)
 {
-    return wk->waits->direct && wk->waits->parked == 0
-           && ngx_queue_empty(&wk->waits->hasty);
+    return wk->waits->direct && ngx_queue_empty(&wk->waits->patient)
+           && ngx_http_track_wait_first(wk->waits) == NULL;
 }
 
 
@@ -701,7 +708,7 @@ ngx_http_track_wait_each(ngx_http_track_worker_t *wk,
 
     for (i = 0; i <= wk->conf->timeouts.nelts; i++) {
         lane = i < wk->conf->timeouts.nelts ? &wk->waits->lanes[i]
-                                            : &wk->waits->hasty;
+                                            : &wk->waits->patient;
 
         for (q = ngx_queue_head(lane); q != ngx_queue_sentinel(lane);
              q = ngx_queue_next(q))

@@ -52,7 +52,7 @@ struct ngx_http_track_wait_s {
 
 struct ngx_http_track_waits_s {
     ngx_queue_t                 *lanes;         /* by timeout: oldest first */
-    ngx_queue_t                  hasty;         /* answered at once */
+    ngx_queue_t                  patient;       /* without a deadline */
     ngx_queue_t                  turn;          /* with something to do */
     ngx_uint_t                   parked;        /* requests; at max of them */
     ngx_uint_t                   max;           /* all goes to the spool */
@@ -62,7 +62,7 @@ struct ngx_http_track_waits_s {
     ngx_event_t                  timer;         /* of the first deadline */
     ngx_event_t                  next;          /* another turn */
     ngx_queue_t                  blocks;        /* free ones, warm first */
-    ngx_uint_t                   nblocks;
+    ngx_uint_t                   nblocks;       /* these, and those in use */
     ngx_http_track_mute_t        mute_timeout;
     ngx_http_track_mute_t        mute_spool;
 };
@@ -81,8 +81,9 @@ ngx_int_t ngx_http_track_wait_park(ngx_http_track_wait_t *w);
 /* Answers at once, for track_ack none.  Returns what finalizes it. */
 ngx_int_t ngx_http_track_wait_hasty(ngx_http_track_wait_t *w);
 
-/* A new deadline, a timeout from now. */
+/* A new deadline, a timeout from now, or none: nobody waits for it. */
 void ngx_http_track_wait_again(ngx_http_track_wait_t *w);
+void ngx_http_track_wait_patiently(ngx_http_track_wait_t *w);
 
 /* The outcome: all is safe, or code. */
 void ngx_http_track_wait_close(ngx_http_track_wait_t *w,

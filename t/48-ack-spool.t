@@ -104,10 +104,20 @@ is(post('/spool', map { click() } 1 .. 3), '204 spool', 'spool: a batch');
 settled('Kafka there');
 
 
-# --- it hangs ---
+# --- it hangs; track_ack none alone notices, too ---
+
+my $before = counters();
+$stack->signal('kafka', 'STOP');
+is(post('/none', click()), '202 none', 'none: at once');
+wait_for(5, 'direct mode',
+    sub { counters()->{direct_switches} > $before->{direct_switches} });
+is(post('/track', click()), '204 spool', 'direct mode, so to the spool');
+$stack->signal('kafka', 'CONT');
+wait_for(30, 'kafka again', sub { post('/track', click()) eq '204 kafka' });
+settled('after none');
 
 $stack->signal('kafka', 'STOP');
-my $before = counters();
+$before = counters();
 
 my ($slow) = map { seconds($_) }
     sub { is(post('/track', click()), '204 spool', 'Kafka hangs: spool') };

@@ -162,6 +162,17 @@ is(post('/tight', event('click', { nope => 'x' x 3000 })),
     '413 - request_too_large', 'a rejected event likewise');
 is(post('/tight', $good), '204 kafka', 'and on');
 
+# Kafka refuses a batch for one of its records; the others are not to blame.
+my @clients = map { Track::HTTP->new($nginx->port)->connect() } 1 .. 4;
+my @events = ((map { event('click', { name => 'y' x (300 + $_) }) } 1 .. 3),
+    $large);
+$_->[0]->write($_->[0]->request('/tight', json_encode($_->[1])))
+    for map { [$clients[$_], $events[$_]] } 0 .. 3;
+my @status = map { $_->read_response()->{status} } @clients;
+is($status[3], 413, 'the largest of a batch: 413');
+is_deeply([grep { !/^(?:204|503)$/ } @status[0 .. 2]], [],
+    "the others: no 413 (@status)");
+
 
 # --- a topic that is not there ---
 
