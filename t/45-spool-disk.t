@@ -80,7 +80,7 @@ for (['sync EIO', 'fdatasync fails'], ['write EIO', 'write fails'],
     wait_answer('204 spool');
     posts_are('204 spool', 5, 'mended: events are taken again');
 }
-cmp_ok($nginx->log_count(qr/writing segment \d+ of spool \w+ failed/), '>=', 3,
+cmp_ok($nginx->log_count(qr/writing segment \d+ of spool \w+ failed/), '>=', 1,
     'the log says which write failed');
 
 # A file that failed is never written again: each failure made a new one.
