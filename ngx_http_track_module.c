@@ -1,7 +1,8 @@
 
 /*
  * ngx_http_track_module: takes events by HTTP, judges them against a schema
- * that lives in PostgreSQL, and answers when Kafka has them.
+ * that lives in PostgreSQL, and answers when Kafka, or a spool on disk, has
+ * them.
  *
  * This file is the table of contents: directives, configuration, module
  * definition.  The rest is in src/:
@@ -9,20 +10,32 @@
  *   _worker        what a worker sets up and tears down
  *   _handler       the way of one request
  *   _ctx           what is known of it
- *   _body          its body in one piece
- *   _event         accepted events become records
- *   _wait          requests parked for delivery reports
- *   _kafka         the producer (all of librdkafka)
- *   _property      what it is configured with
+ *   _access        who may send: origin, write key
+ *   _cors          what pages of other origins are told
+ *   _ip            what of the client's address may leave nginx
+ *   _media         what kind of body
+ *   _body          the body in one piece, _inflate out of gzip
+ *   _pixel         an event by GET
+ *   _event         judged events become records
+ *   _deliver       which way they go until they are safe
+ *   _wait          requests parked until then
  *   _response      answers
+ *   _kafka         the producer's life, _kafka_report what it says
+ *   _rdkafka       all of librdkafka, _property what it is configured with
+ *   _spool         what Kafka does not take, on disk; see there for its parts
+ *   _ledger        what became of each event, _beat says it
  *   _schema        the image in force, mapped by every worker
  *   _leader        which worker reads PostgreSQL
  *   _follower      the thread that does
  *   _pg            how (all of libpq)
  *   _schema_file   the last good schema on disk
  *   _image         the images beside it
- *   _zone          shared memory
- *   _status        track_status
+ *   _zone          shared memory, _count what is counted in it
+ *   _metric        what all of it is called, for
+ *   _status        track_status in JSON, and
+ *   _prometheus    for Prometheus
+ *   _live          the last verdicts, _listen who reads them
+ *   _variable      for logs
  *
  * and in lib/, which knows nothing of nginx: JSON, validation, records.
  */
