@@ -182,7 +182,9 @@ ngx_http_track_drain_find(ngx_http_track_spool_t *spool,
     {
         home = ngx_queue_data(q, ngx_http_track_home_t, queue);
 
-        if (home->unsure) {
+        /* the ledger tells of a spool as a whole before it shrinks */
+
+        if (home->unsure || home->loaded < home->nnumbers) {
             continue;
         }
 

@@ -491,9 +491,6 @@ ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
                                               &keeper->seqs);
         if (segment == NULL) {
             keeper->rc = -1;
-
-        } else if (segment->waits) {
-            ngx_http_track_spool_drain_wake(spool, 0);
         }
     }
 
@@ -509,6 +506,7 @@ ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
 
     if (++home->loaded == home->nnumbers) {
         ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
+        ngx_http_track_spool_drain_wake(spool, 0);
     }
 
     ngx_http_track_spool_keep(spool);
