@@ -142,7 +142,7 @@ kill 'QUIT', $old;
 gone($old);
 $stack->start('kafka');
 wait_for(60, 'the spool to be drained',
-    sub { !glob $nginx->dir . '/spool/*' });
+    sub { my @left = glob $nginx->dir . '/spool/*'; !@left });
 my $records = join "\n", map { $_->{value} }
     Track::Kafka::kafka_records($stack->env('KAFKA_BROKERS'), 'tracking_events');
 is((grep { index($records, $_) < 0 } keys %ids), 0, 'they are all in Kafka');
