@@ -44,7 +44,9 @@ ngx_http_track_metrics(ngx_http_track_worker_t *wk, ngx_pool_t *pool)
     ngx_http_track_metrics_workers(wk, m);
 
     m->spool_max = wk->conf->spool.len ? (uint64_t) wk->conf->spool_size : 0;
-    m->spool_used = wk->sh->spool_bytes;
+    /* for a moment less may be reserved than was given back */
+
+    m->spool_used = ngx_max((ngx_atomic_int_t) wk->sh->spool_bytes, 0);
 
     return m;
 }

@@ -14,7 +14,7 @@
  * there are three at most at a time.
  *
  * A disk may hang, and its thread with it.  Nothing here waits for a job:
- * what is not written in time is cancelled by whoever appended it.  nginx,
+ * whoever appended answers in time without it, and its memory stays.  nginx,
  * though, joins its threads when a worker ends; so once a job hangs a guard
  * thread is started that ends the process when its event loop has stopped.
  */

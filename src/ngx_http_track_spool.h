@@ -27,16 +27,15 @@ typedef struct {
 typedef void (*ngx_http_track_spool_pt)(ngx_http_track_spool_batch_t *batch,
     ngx_uint_t ok);
 
-/* messages that become safe together; the caller's until its handler was
- * called or it was cancelled */
+/* messages that become safe together; the spool's until its handler was
+ * called, however long the disk takes */
 
 struct ngx_http_track_spool_batch_s {
     ngx_http_track_message_t   **messages;
     size_t                       n;
     ngx_http_track_spool_pt      handler;
     void                        *data;          /* the caller's */
-    ngx_queue_t                  queue;         /* the spool's from here on */
-    ngx_uint_t                   pass;
+    ngx_queue_t                  queue;         /* the spool's */
 };
 
 
@@ -60,10 +59,6 @@ void ngx_http_track_spool_exit(ngx_http_track_worker_t *wk);
  * one of done and release is called for it; others are drained.
  */
 ngx_int_t ngx_http_track_spool_append(ngx_http_track_worker_t *wk,
-    ngx_http_track_spool_batch_t *batch);
-
-/* The handler will not be called; what was written stays, and counts. */
-void ngx_http_track_spool_cancel(ngx_http_track_worker_t *wk,
     ngx_http_track_spool_batch_t *batch);
 
 /* Kafka has it after all. */

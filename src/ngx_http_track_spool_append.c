@@ -356,14 +356,6 @@ ngx_http_track_spool_place(ngx_http_track_segment_t *segment,
 
 
 void
-ngx_http_track_spool_cancel(ngx_http_track_worker_t *wk,
-    ngx_http_track_spool_batch_t *batch)
-{
-    ngx_queue_remove(&batch->queue);
-}
-
-
-void
 ngx_http_track_spool_done(ngx_http_track_worker_t *wk,
     ngx_http_track_place_t *place)
 {
@@ -393,14 +385,6 @@ ngx_http_track_spool_release(ngx_http_track_worker_t *wk,
 
     if (segment == NULL || segment->states[index] != NGX_HTTP_TRACK_SPOOL_HELD)
     {
-        return;
-    }
-
-    if (index >= segment->written && segment->chunks == 0) {
-
-        /* its write failed, and nobody waited for it any more */
-
-        ngx_http_track_spool_done(wk, place);
         return;
     }
 

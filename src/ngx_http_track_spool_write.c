@@ -246,7 +246,7 @@ ngx_http_track_spool_written(ngx_http_track_spool_t *spool,
     ngx_http_track_count(wk, spool_written, chunk->bytes.n);
     ngx_http_track_count(wk, spool_syncs, 1);
 
-    /* a handler may append, never to this chunk, and may cancel others */
+    /* a handler may append, never to this chunk */
 
     while (!ngx_queue_empty(&chunk->batches)) {
         q = ngx_queue_head(&chunk->batches);
@@ -266,7 +266,7 @@ ngx_http_track_spool_written(ngx_http_track_spool_t *spool,
 
 /*
  * The file of the first chunk has ended.  All that waits goes to a new
- * segment, but for what was cancelled; if that fails as well, nowhere.
+ * segment; if that fails as well, nowhere.
  */
 
 static void
@@ -320,7 +320,6 @@ static void
 ngx_http_track_spool_give_up(ngx_http_track_spool_t *spool,
     ngx_queue_t *waiting)
 {
-    uint32_t                   i, n;
     ngx_queue_t               *q;
     ngx_http_track_chunk_t    *chunk;
     ngx_http_track_segment_t  *segment;
@@ -337,18 +336,6 @@ ngx_http_track_spool_give_up(ngx_http_track_spool_t *spool,
             ngx_queue_insert_tail(waiting, q);
             ngx_http_track_spool_take_back(ngx_queue_data(q,
                                        ngx_http_track_spool_batch_t, queue));
-        }
-
-        /* of those who were cancelled; what the producer holds is known by
-         * its place, until it is told of */
-
-        n = chunk->first + chunk->n;
-
-        for (i = chunk->first; i < n; i++) {
-            if (segment->states[i] == NGX_HTTP_TRACK_SPOOL_WAITS) {
-                ngx_http_track_spool_close_record(segment, i,
-                                               NGX_HTTP_TRACK_SPOOL_DONE, 0);
-            }
         }
 
         segment->end = ngx_min(segment->end, chunk->offset);
