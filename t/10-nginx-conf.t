@@ -313,4 +313,24 @@ SKIP: {
     is($?, 0, 'nginx.conf.example with all that it shows') or diag($output);
 }
 
+# The spool.
+
+good('a spool', extra => "track_spool $dir/spool;");
+ok(-d "$dir/spool", 'its folder is made, as those of temporary files are');
+is_deeply([glob "$dir/spool/*"], [], 'nothing is written into it');
+good('a spool with all parameters', main => 'thread_pool disk threads=4;',
+    extra => "track_spool $dir/spool/ max_size=1g segment=1m pool=disk;");
+good('no spool', extra => 'track_spool off;');
+bad('two spools', qr/"track_spool" directive is duplicate/,
+    extra => "track_spool off; track_spool $dir/spool;");
+bad('parameters of no spool', qr/takes no parameters after "off"/,
+    extra => 'track_spool off max_size=1g;');
+bad("track_spool $_", qr/invalid parameter "\Q$_\E": there are max_size=/,
+    extra => "track_spool $dir/spool $_;")
+    for 'max_size=x', 'segment=1k', 'segment=2g', 'pool=', 'size=1g';
+bad('a spool of one segment', qr/needs a "max_size" of two segments/,
+    extra => "track_spool $dir/spool max_size=64m;");
+bad('a pool that is not there', qr/unknown thread pool "none"/,
+    extra => "track_spool $dir/spool pool=none;");
+
 done_testing;
