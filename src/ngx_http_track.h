@@ -221,10 +221,15 @@ struct ngx_http_track_answer_s {
 };
 
 
-/* a repeating error: one line a second, with the number of those left out */
+/*
+ * A repeating error: at first one line a second, with the number of those
+ * left out; as long as it goes on the lines grow rarer, to one a minute.
+ */
 
 typedef struct {
-    time_t                       last;
+    ngx_msec_t                   last;          /* line that was written */
+    ngx_msec_t                   seen;          /* that was to be */
+    ngx_msec_t                   interval;      /* 0: none so far */
     ngx_uint_t                   muted;
 } ngx_http_track_mute_t;
 

@@ -665,12 +665,14 @@ ngx_http_track_listen_write_handler(ngx_http_request_t *r)
     ngx_http_track_listener_t  *l;
 
     live = ngx_http_track_worker->live;
-    l = NULL;
 
-    for (q = ngx_queue_head(&live->listeners);
-         q != ngx_queue_sentinel(&live->listeners);
+    for (q = ngx_queue_head(&live->listeners); /* void */ ;
          q = ngx_queue_next(q))
     {
+        if (q == ngx_queue_sentinel(&live->listeners)) {
+            return;
+        }
+
         l = ngx_queue_data(q, ngx_http_track_listener_t, queue);
 
         if (l->request == r) {

@@ -8,6 +8,10 @@
 #include "ngx_http_track.h"
 
 
+#define NGX_HTTP_TRACK_MUTE_MIN  1000       /* ms between two lines */
+#define NGX_HTTP_TRACK_MUTE_MAX  60000      /* and of silence, to begin anew */
+
+
 static void ngx_http_track_tick_handler(ngx_event_t *ev);
 
 
@@ -180,15 +184,23 @@ ngx_http_track_watch(int fd, ngx_event_handler_pt handler, void *data,
 ngx_uint_t
 ngx_http_track_unmute(ngx_http_track_mute_t *mute, ngx_uint_t *muted)
 {
-    if (mute->last == ngx_time()) {
+    if (ngx_current_msec - mute->seen >= NGX_HTTP_TRACK_MUTE_MAX) {
+        mute->interval = 0;
+    }
+
+    mute->seen = ngx_current_msec;
+
+    if (ngx_current_msec - mute->last < mute->interval) {
         mute->muted++;
         return 0;
     }
 
     *muted = mute->muted;
 
-    mute->last = ngx_time();
+    mute->last = ngx_current_msec;
     mute->muted = 0;
+    mute->interval = ngx_max(2 * mute->interval, NGX_HTTP_TRACK_MUTE_MIN);
+    mute->interval = ngx_min(mute->interval, NGX_HTTP_TRACK_MUTE_MAX);
 
     return 1;
 }

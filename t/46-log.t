@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# The error log under a flood: one line a second and worker for each kind of
-# trouble, with the number of those left out, so that none is missing; each
-# names the remedy, and none an address that is not to be kept.
+# The error log under a flood and through an outage: for each kind of trouble a
+# line of a worker, then rarer ones, from one a second to one a minute, with the
+# number of those left out; each names the remedy, and none an address that is
+# not to be kept.
 
 use strict;
 use warnings;
@@ -36,6 +37,19 @@ sub lines {
 }
 
 
+# How many lines of a kind two workers may write in so many seconds.
+sub most { return 2 * (2 + int(log($_[0] + 1) / log 2)) }
+
+
+# --- senders' mistakes are not the operator's ---
+
+my $before = $nginx->log_count(qr/./);
+my $http = Track::HTTP->new($nginx->port);
+$http->post('/track', '{broken') for 1 .. 300;
+cmp_ok($nginx->log_count(qr/./) - $before, '<', 20,
+    'broken bodies leave no line each');
+
+
 # --- Kafka is away: no confirmation, then no room in the queue ---
 
 $stack->stop('kafka');
@@ -62,22 +76,18 @@ for my $kind (['no confirmation', qr/has not confirmed/, 'ack_timeouts',
     my ($lines, $all) = lines($pattern);
 
     cmp_ok(scalar @$lines, '>', 0, "$name: is logged");
-    cmp_ok(scalar @$lines, '<=', 2 * ($seconds + 2),
-        "$name: not more than a line a second and worker");
+    cmp_ok(scalar @$lines, '<=', most($seconds), "$name: rarer and rarer");
     cmp_ok($all, '<=', $counters->{$counter}, "$name: none is told twice");
     is((grep { !/$remedy/ } @$lines), 0, "$name: the remedy is named");
 }
 
+Time::HiRes::sleep(15);
+cmp_ok($nginx->log_count(qr/track: Kafka: /), '<=', most(now() - $begin),
+    'an outage is told of rarer and rarer');
+is($nginx->log_count(qr/librdkafka FAIL/), 0, 'and once');
+
 is($nginx->log_count(qr/track: (?!librdkafka|Kafka: ).*(?:client: )?127\.0\.0\.1/),
     0, 'no line of ours has the address of a client');
 
-
-# --- senders' mistakes are not the operator's ---
-
-my $before = $nginx->log_count(qr/./);
-my $http = Track::HTTP->new($nginx->port);
-$http->post('/track', '{broken') for 1 .. 300;
-cmp_ok($nginx->log_count(qr/./) - $before, '<', 20,
-    'broken bodies leave no line each');
 
 done_testing();
