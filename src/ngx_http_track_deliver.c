@@ -204,29 +204,37 @@ ngx_http_track_deliver_wait(ngx_http_track_delivery_t *d)
 static ngx_int_t
 ngx_http_track_deliver_hand_over(ngx_http_track_wait_t *w)
 {
+    ngx_int_t                 rc;
+    ngx_uint_t                direct;
     ngx_http_track_waits_t   *ws;
     ngx_http_track_worker_t  *wk;
 
     wk = w->worker;
     ws = wk->waits;
+    rc = NGX_DECLINED;
 
-    if (!(wk->spool && (ws->direct || ws->parked >= ws->max))
-        && ngx_http_track_kafka_produce(wk, w->messages, w->n) == NGX_OK)
-    {
-        w->held = w->n;
+    direct = wk->spool && (ws->direct || ws->parked >= ws->max);
 
-        /* if the spool cannot take it now, Kafka may */
+    if (!direct || ngx_http_track_wait_probe(wk)) {
+        rc = ngx_http_track_kafka_produce(wk, w->messages, w->n);
 
-        if (w->ack == NGX_HTTP_TRACK_ACK_SPOOL) {
-            (void) ngx_http_track_deliver_spool(w, 1);
+        if (rc == NGX_OK) {
+            w->held = w->n;
         }
+    }
 
+    if (rc == NGX_OK && !direct && w->ack != NGX_HTTP_TRACK_ACK_SPOOL) {
         return NGX_OK;
     }
 
-    w->late = 1;
+    if (ngx_http_track_deliver_spool(w, 1) == NGX_OK) {
+        w->late = (rc != NGX_OK);
+        return NGX_OK;
+    }
 
-    return ngx_http_track_deliver_spool(w, 1);
+    /* what the spool cannot take now Kafka may */
+
+    return rc;
 }
 
 
@@ -381,22 +389,31 @@ ngx_http_track_deliver_turn(ngx_http_track_wait_t *w)
         return;
     }
 
-    if (w->broken && (w->late || ngx_http_track_deliver_stranded(w))) {
+    if (w->broken
+        && (w->late || ngx_http_track_deliver_stranded(w))
+        && (w->ack != NGX_HTTP_TRACK_ACK_NONE || w->held == 0))
+    {
         ngx_http_track_deliver_fail(w, TRK_ERR_UNAVAILABLE);
         return;
     }
 
     w->broken = 0;
 
-    if (w->failed) {
-        w->failed = 0;
+    if (!w->failed && w->held) {
+        return;
+    }
 
-        if (ngx_http_track_deliver_spool(w, 0) != NGX_OK) {
-            ngx_http_track_deliver_fail(w, TRK_ERR_UNAVAILABLE);
-            return;
-        }
+    w->failed = 0;
 
+    if (ngx_http_track_deliver_spool(w, 0) == NGX_OK) {
         ngx_http_track_wait_again(w);
+        return;
+    }
+
+    /* where nobody waits, the others still have their chance */
+
+    if (w->ack != NGX_HTTP_TRACK_ACK_NONE || w->held == 0) {
+        ngx_http_track_deliver_fail(w, TRK_ERR_UNAVAILABLE);
     }
 }
 
@@ -427,6 +444,13 @@ ngx_http_track_deliver_timeout(ngx_http_track_wait_t *w)
     ngx_http_track_waits_t  *ws;
 
     ws = w->worker->waits;
+
+    /* it waits for its turn, or for a spool that hangs: Kafka has it all */
+
+    if (w->unsafe == 0) {
+        ngx_http_track_wait_close(w, TRK_ERR_NONE);
+        return;
+    }
 
     if (w->worker->spool && !w->spooling) {
 

@@ -22,6 +22,7 @@
 #define NGX_HTTP_TRACK_WAIT_BLOCK  4096 /* bytes of most waits */
 #define NGX_HTTP_TRACK_WAIT_BLOCKS 1024
 #define NGX_HTTP_TRACK_WAIT_TURN   256  /* waits in a turn of the loop */
+#define NGX_HTTP_TRACK_WAIT_PROBE  5000 /* ms between tries of direct mode */
 #define NGX_HTTP_TRACK_WAIT_FLUSH  300  /* ms at exit, for Kafka */
 #define NGX_HTTP_TRACK_WAIT_SPOOL  300  /* and for the spool */
 
@@ -635,10 +636,30 @@ ngx_http_track_wait_delivered(ngx_http_track_worker_t *wk)
 }
 
 
+ngx_uint_t
+ngx_http_track_wait_probe(ngx_http_track_worker_t *wk)
+{
+    ngx_http_track_waits_t  *ws;
+
+    ws = wk->waits;
+
+    if (!ws->direct
+        || ngx_current_msec - ws->probed < NGX_HTTP_TRACK_WAIT_PROBE)
+    {
+        return 0;
+    }
+
+    ws->probed = ngx_current_msec;
+
+    return 1;
+}
+
+
 void
 ngx_http_track_wait_direct(ngx_http_track_worker_t *wk)
 {
     wk->waits->direct = 1;
+    wk->waits->probed = ngx_current_msec;
     wk->slot->direct = 1;
 
     ngx_http_track_count(wk, direct_switches, 1);

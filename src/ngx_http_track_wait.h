@@ -59,6 +59,7 @@ struct ngx_http_track_waits_s {
     ngx_uint_t                   direct;        /* to the spool first */
     ngx_uint_t                   let_go;        /* of a leaving worker */
     ngx_msec_t                   delivered;     /* the last good report */
+    ngx_msec_t                   probed;        /* the last try since */
     ngx_event_t                  timer;         /* of the first deadline */
     ngx_event_t                  next;          /* another turn */
     ngx_queue_t                  blocks;        /* free ones, warm first */
@@ -92,6 +93,10 @@ void ngx_http_track_wait_close(ngx_http_track_wait_t *w,
 /* Gives its memory back; settle: if nobody needs it any more. */
 void ngx_http_track_wait_free(ngx_http_track_wait_t *w);
 void ngx_http_track_wait_settle(ngx_http_track_wait_t *w);
+
+/* In direct mode: whether it is time to try Kafka with a request.  The drain
+ * and the ledger do so, too, but may have nothing to send. */
+ngx_uint_t ngx_http_track_wait_probe(ngx_http_track_worker_t *wk);
 
 /* From now on all goes to the spool, until Kafka is heard of. */
 void ngx_http_track_wait_direct(ngx_http_track_worker_t *wk);
