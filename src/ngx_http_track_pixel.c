@@ -108,7 +108,10 @@ ngx_http_track_pixel_event(ngx_http_request_t *r, ngx_http_track_worker_t *wk)
         return ngx_http_track_refuse(r, TRK_ERR_NO_SCHEMA, SIZE_MAX);
     }
 
+    /* no longer bounded by what a body before was inflated to */
+
     trk_buf_reset(&wk->body, NGX_HTTP_TRACK_PIXEL_KEEP);
+    wk->body.max = NGX_MAX_INT32_VALUE;
 
     rc = trk_query_event(&wk->body, &wk->request.json, image,
                          ngx_http_track_str(r->args));

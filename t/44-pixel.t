@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use IO::Compress::Gzip qw(gzip);
 use lib "$FindBin::Bin/lib";
 use Test::More;
 
@@ -26,6 +27,7 @@ my $SERVERS = <<'CONF';
         location = /track { track; }
         location = /pixel { track_pixel; }
         location = /small { track_pixel; track_max_event_size 200; }
+        location = /inflated { track; client_max_body_size 200; }
         location = /lost  { track_pixel; track_kafka_topic no_such_topic; }
         location = /none  { track_pixel; track_ack none; }
 
@@ -114,6 +116,14 @@ is(pixel('event_type=view', ':path' => '/flag', 'X' => 1)->{status}, 200,
 $r = pixel('event_type=view&flag=1', ':path' => '/flag');
 is($r->{status}, 422, 'whose configuration is in force');
 is($r->{header}{'cache-control'}, 'no-store', 'with the same headers');
+
+
+# The text of both is written into one buffer of the worker.
+my $gzip;
+gzip(\json_encode(event('view')), \$gzip) or die "gzip failed\n";
+is($http->post('/inflated', $gzip)->{status}, 204, 'an inflated body');
+is(pixel('event_type=order&total=1&name=' . 'n' x 300)->{status}, 200,
+    'its bound is not that of the pixel after it');
 
 
 # --- the event ---
