@@ -62,7 +62,6 @@ ngx_http_track_body(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
 
     if (gzip) {
         ngx_http_track_count(wk, body_gzip, 1);
-
         return ngx_http_track_body_inflate(r, wk, max, body);
     }
 
@@ -107,7 +106,6 @@ ngx_http_track_body_inflate(ngx_http_request_t *r,
     }
 
     if (rc == NGX_OK) {
-        ngx_http_track_count(wk, body_gzip, 1);
         body->text = trk_str_of(wk->body.p, wk->body.n);
         body->size = wk->body.n;
     }

@@ -169,6 +169,8 @@ ngx_http_track_options(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx)
 static ngx_int_t
 ngx_http_track_cors_preflight(ngx_http_request_t *r, ngx_uint_t pixel)
 {
+    ngx_http_track_count(ngx_http_track_worker, preflights, 1);
+
     if (ngx_http_track_response_header(r, "Access-Control-Allow-Methods",
                                        pixel ? "GET, HEAD" : "POST")
         != NGX_OK

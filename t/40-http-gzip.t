@@ -71,6 +71,13 @@ sub posted {
 }
 
 
+# --- counted ---
+
+my $counted = $nginx->status()->{counters}{body_gzip};
+is($http->post('/track', gzip(body_of(10)), %GZIP)->{status}, 204, 'gzip');
+is($nginx->status()->{counters}{body_gzip}, $counted + 1, 'is counted, once');
+
+
 # --- taken ---
 
 posted('gzip', gzip(body_of(50)), 204, undef, %GZIP);

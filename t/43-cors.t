@@ -90,6 +90,10 @@ my $SERVERS = <<'CONF';
             return 200 "a page";
         }
 
+        location = /track/status {
+            track_status;
+        }
+
         location @often {
             return 429 "too often";
         }
@@ -217,6 +221,8 @@ for (['/track', 'POST'], ['/any', 'POST'], ['/pixel', 'GET, HEAD']) {
         "$path: it is kept as long as Chromium keeps one");
     ok($r->{keep}, "$path: the connection is kept");
 }
+
+is($nginx->status()->{counters}{preflights}, 3, 'preflights are counted');
 
 $r = ask('OPTIONS', '/track', undef, Origin => 'https://evil.net',
     'Access-Control-Request-Method' => 'POST');
