@@ -281,7 +281,10 @@ ngx_http_track_enter(ngx_http_request_t *r, ngx_uint_t methods, char *allow,
     trk_error_code_t  code;
 
     if (r != r->main) {
-        ngx_log_error(NGX_LOG_ERR, ngx_http_track_log(r), 0,
+
+        /* what this location says of privacy is not known yet */
+
+        ngx_log_error(NGX_LOG_ERR, ngx_http_track_worker->log, 0,
                       "track: a subrequest has no body of its own: "
                       "auth_request and the like need another location");
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -397,8 +400,9 @@ ngx_http_track_key(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
 }
 
 
-/* The header, or where beacons must put it: the argument "key".  Keys are
- * made of characters that no client encodes. */
+/* The header, or where beacons must put it: the argument "key", in lower case
+ * as everywhere: of a pixel's arguments, "Key" is a field.  Keys are made of
+ * characters that no client encodes. */
 
 static ngx_uint_t
 ngx_http_track_key_sent(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
@@ -410,7 +414,8 @@ ngx_http_track_key_sent(ngx_http_request_t *r, ngx_http_track_ctx_t *ctx,
         return 1;
     }
 
-    return ngx_http_arg(r, (u_char *) "key", 3, key) == NGX_OK && key->len;
+    return ngx_http_arg(r, (u_char *) "key", 3, key) == NGX_OK && key->len
+           && ngx_memcmp(key->data - 4, "key=", 4) == 0;
 }
 
 

@@ -253,5 +253,7 @@ is_deeply([map { $_->read_response()->{status} } @clients], [(204) x 40],
 
 cmp_ok($nginx->log_count(qr/a subrequest has no body of its own/), '>=', 2,
     'subrequests are named in the log');
+is($nginx->log_count(qr/a subrequest has no body of its own.*client:/), 0,
+    'but not their clients: of privacy nothing is known there');
 
 done_testing();

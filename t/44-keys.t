@@ -111,6 +111,8 @@ accepted('/track', "shop \"\x{6771}\"", 'a source of any script',
 
 refused(post('/track', $click), 401, 'missing_key', 'no key');
 refused(post('/track?key=', $click), 401, 'missing_key', 'an empty argument');
+refused(post("/track?KEY=$web", $click), 401, 'missing_key',
+    'an argument of another name');
 refused(post('/track', $click, 'X-Track-Key' => ''), 401, 'missing_key',
     'an empty header');
 refused(post('/track', $click, 'X-Track-Key' => 'wk_x'), 401, 'unknown_key',
