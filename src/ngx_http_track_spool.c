@@ -213,6 +213,7 @@ ngx_http_track_spool_init(ngx_http_track_worker_t *wk)
     own->dir.dir = -1;
     own->dir.lock = -1;
     own->aside = -1;
+    own->whole = 1;
     own->holding.own = 1;
     ngx_memcpy(own->dir.edge, wk->edge, NGX_HTTP_TRACK_EDGE_LEN);
     ngx_memcpy(own->holding.edge, wk->edge, NGX_HTTP_TRACK_EDGE_LEN);
@@ -256,7 +257,7 @@ ngx_http_track_spool_exit(ngx_http_track_worker_t *wk)
         return;
     }
 
-    ngx_http_track_spool_flush(wk, NGX_HTTP_TRACK_SPOOL_EXIT);
+    spool->closing = 1;
     ngx_http_track_spool_drain_exit(spool);
 
     if (!spool->writer.job.busy && !spool->hung) {
@@ -471,7 +472,7 @@ ngx_http_track_spool_holding(ngx_http_track_worker_t *wk, ngx_uint_t i)
     {
         home = ngx_queue_data(q, ngx_http_track_home_t, queue);
 
-        if (home->loaded == home->nnumbers && i-- == 0) {
+        if (home->whole && i-- == 0) {
             return &home->holding;
         }
     }
@@ -504,7 +505,7 @@ ngx_http_track_spool_where(ngx_http_track_worker_t *wk, const u_char *edge,
 
         if (ngx_memcmp(home->holding.edge, edge, NGX_HTTP_TRACK_EDGE_LEN) == 0)
         {
-            return home->loaded == home->nnumbers ? NGX_OK : NGX_DECLINED;
+            return home->whole ? NGX_OK : NGX_DECLINED;
         }
     }
 

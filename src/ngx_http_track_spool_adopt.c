@@ -250,6 +250,7 @@ ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool)
         keeper->adopt_at = ngx_current_msec;
 
         if (home->nnumbers == 0) {
+            home->whole = 1;
             ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
         }
 

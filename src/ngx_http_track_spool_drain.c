@@ -31,6 +31,7 @@
 #define NGX_HTTP_TRACK_DRAIN_TOPIC    10000     /* ms: a topic is refused */
 
 
+static ngx_uint_t ngx_http_track_drain_is_over(void);
 static void ngx_http_track_drain_pause(ngx_http_track_spool_t *spool,
     ngx_msec_t ms);
 static void ngx_http_track_drain_timer_handler(ngx_event_t *ev);
@@ -88,7 +89,7 @@ ngx_http_track_spool_drain_wake(ngx_http_track_spool_t *spool, ngx_uint_t now)
 
     drain = &spool->drain;
 
-    if (ngx_exiting || spool->closing) {
+    if (spool->closing || ngx_http_track_drain_is_over()) {
         return;
     }
 
@@ -104,6 +105,16 @@ ngx_http_track_spool_drain_wake(ngx_http_track_spool_t *spool, ngx_uint_t now)
         drain->backoff = NGX_HTTP_TRACK_DRAIN_BACKOFF;
         ngx_http_track_drain_pause(spool, 1);
     }
+}
+
+
+/* The worker leaves, and nothing but the drain would keep it: while a client
+ * does, for hours maybe, what it has spooled goes on to Kafka. */
+
+static ngx_uint_t
+ngx_http_track_drain_is_over(void)
+{
+    return ngx_exiting && ngx_event_no_timers_left() == NGX_OK;
 }
 
 
@@ -124,7 +135,7 @@ ngx_http_track_drain_timer_handler(ngx_event_t *ev)
     spool = ngx_http_track_worker->spool;
     drain = &spool->drain;
 
-    if (ngx_exiting) {
+    if (ngx_http_track_drain_is_over()) {
         return;
     }
 
@@ -184,7 +195,7 @@ ngx_http_track_drain_find(ngx_http_track_spool_t *spool,
 
         /* the ledger tells of a spool as a whole before it shrinks */
 
-        if (home->unsure || home->loaded < home->nnumbers) {
+        if (home->unsure || !home->whole) {
             continue;
         }
 
@@ -542,8 +553,7 @@ ngx_http_track_drain_go_on(ngx_http_track_spool_t *spool)
 
     drain = &spool->drain;
 
-    if (ngx_exiting || spool->closing) {
-        drain->phase = NGX_HTTP_TRACK_DRAIN_IDLE;
+    if (ngx_http_track_drain_is_over()) {
         return;
     }
 

@@ -292,7 +292,7 @@ ngx_http_track_spool_io_marks(ngx_http_track_spool_dir_t *sd,
 {
     int                  fd;
     char                 name[TRK_SPOOL_NAME];
-    size_t               got;
+    size_t               i, got;
     ssize_t              size;
     uint8_t             *marks;
     trk_spool_segment_t  segment;
@@ -329,6 +329,12 @@ ngx_http_track_spool_io_marks(ngx_http_track_spool_dir_t *sd,
     }
 
     (void) close(fd);
+
+    for (i = 0; i < got; i++) {
+        if (marks[i] != TRK_SPOOL_DONE && marks[i] != TRK_SPOOL_APART) {
+            marks[i] = 0;
+        }
+    }
 
     return marks;
 }

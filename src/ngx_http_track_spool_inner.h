@@ -78,11 +78,14 @@ struct ngx_http_track_home_s {
     ngx_http_track_holding_t     holding;
     ngx_queue_t                  segments;      /* in order */
     off_t                        aside;         /* bytes; -1: none */
-    uint32_t                    *numbers;       /* to be loaded */
+    uint32_t                    *numbers;       /* of segments to be loaded */
     size_t                       nnumbers;
-    size_t                       loaded;        /* of those */
+    size_t                       loaded;        /* of those: tried */
+    size_t                       unread;        /* the first so many failed */
+    ngx_msec_t                   load_at;       /*   and are tried again */
     ngx_msec_t                   looked_at;     /* whether it is empty */
     unsigned                     unsure:1;      /* whether for our cluster */
+    unsigned                     whole:1;       /* all were tried once */
 };
 
 
@@ -211,6 +214,9 @@ typedef struct {
     size_t                       nseen;
     size_t                       room;
 
+    ngx_uint_t                   step;          /* what the job is at */
+    ngx_msec_t                   not_before[8]; /* of each step, */
+    uint8_t                      failed[8];     /*   if it failed last */
     ngx_msec_t                   adopt_at;
     ngx_msec_t                   usage_at;
     ngx_atomic_uint_t            marked_at;     /* the spool's beat */
@@ -335,6 +341,9 @@ void ngx_http_track_spool_keep_exit(ngx_http_track_spool_t *spool,
 /* NGX_OK: begun; NGX_ERROR: the pool does not take it. */
 ngx_int_t ngx_http_track_spool_start(ngx_http_track_spool_t *spool,
     void (*work)(void *data), void (*done)(ngx_http_track_spool_t *spool));
+
+/* What the job was at has failed: said once, and left for a while. */
+void ngx_http_track_spool_keep_failed(ngx_http_track_spool_t *spool);
 
 /* Logs what would be found again at each look. */
 void ngx_http_track_spool_say_once(ngx_http_track_spool_t *spool,

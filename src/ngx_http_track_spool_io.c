@@ -48,6 +48,7 @@ static int ngx_http_track_spool_io_named(const char *path,
 static int ngx_http_track_spool_io_read_meta(ngx_http_track_spool_dir_t *sd,
     char *error);
 static int ngx_http_track_spool_io_sync_parent(const char *path);
+static void ngx_http_track_spool_io_unmark(ngx_http_track_spool_dir_t *sd);
 static void ngx_http_track_spool_io_discard(const char *path,
     const char *name, ngx_http_track_spool_dir_t *sd);
 static int ngx_http_track_spool_io_by_number(const void *a, const void *b);
@@ -272,15 +273,60 @@ ngx_http_track_spool_io_sync_parent(const char *path)
 }
 
 
+/* Marks whose segment is gone: somebody was killed between the two. */
+
+static void
+ngx_http_track_spool_io_unmark(ngx_http_track_spool_dir_t *sd)
+{
+    int             fd;
+    DIR            *dir;
+    struct dirent  *entry;
+
+    fd = openat(sd->dir, ".", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+    dir = fd == -1 ? NULL : fdopendir(fd);
+
+    if (dir == NULL) {
+
+        if (fd != -1) {
+            (void) close(fd);
+        }
+
+        return;
+    }
+
+    while ((entry = readdir(dir)) != NULL) {
+        if (trk_spool_name_number(entry->d_name, ".done")) {
+            (void) unlinkat(sd->dir, entry->d_name, 0);
+        }
+    }
+
+    (void) closedir(dir);
+}
+
+
 static void
 ngx_http_track_spool_io_discard(const char *path, const char *name,
     ngx_http_track_spool_dir_t *sd)
 {
-    char  full[NGX_HTTP_TRACK_SPOOL_PATH + 64];
+    char  full[NGX_HTTP_TRACK_SPOOL_PATH + 300],
+          temp[NGX_HTTP_TRACK_SPOOL_PATH + 300];
 
     (void) snprintf(full, sizeof(full), "%s/%s", path, name);
 
+    /* its name first: should we be killed in between, nobody takes half a
+     * spool for one, and what is left is stale some time */
+
+    if (trk_spool_is_edge(name)) {
+        (void) snprintf(temp, sizeof(temp), "%s/" NGX_HTTP_TRACK_SPOOL_NEW
+                        "%s", path, name);
+
+        if (rename(full, temp) == 0) {
+            memcpy(full, temp, sizeof(full));
+        }
+    }
+
     if (sd->dir != -1) {
+        ngx_http_track_spool_io_unmark(sd);
         (void) unlinkat(sd->dir, "meta.tmp", 0);
         (void) unlinkat(sd->dir, "meta", 0);
         (void) unlinkat(sd->dir, "lock", 0);

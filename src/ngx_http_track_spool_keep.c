@@ -81,8 +81,9 @@ ngx_http_track_spool_keep_init(ngx_http_track_spool_t *spool)
 void
 ngx_http_track_spool_keep(ngx_http_track_spool_t *spool)
 {
-    ngx_uint_t         i;
-    static ngx_int_t (*begin[])(ngx_http_track_spool_t *spool) = {
+    ngx_uint_t                      i;
+    ngx_http_track_spool_keeper_t  *keeper;
+    static ngx_int_t              (*begin[])(ngx_http_track_spool_t *spool) = {
         ngx_http_track_spool_marks_begin,
         ngx_http_track_spool_unlink_begin,
         ngx_http_track_spool_meta_begin,
@@ -96,11 +97,42 @@ ngx_http_track_spool_keep(ngx_http_track_spool_t *spool)
         return;
     }
 
+    keeper = &spool->keeper;
+
     for (i = 0; i < sizeof(begin) / sizeof(begin[0]); i++) {
+
+        if (keeper->failed[i]
+            && (ngx_msec_int_t) (keeper->not_before[i] - ngx_current_msec)
+               > 0)
+        {
+            continue;
+        }
+
+        keeper->failed[i] = 0;
+        keeper->step = i;
+
         if (begin[i](spool) == NGX_OK) {
             return;
         }
     }
+}
+
+
+/* The steps behind it get their turn meanwhile. */
+
+void
+ngx_http_track_spool_keep_failed(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    ngx_http_track_spool_say_once(spool, keeper->error);
+
+    keeper->failed[keeper->step] = 1;
+    keeper->not_before[keeper->step] = ngx_current_msec
+                                       + NGX_HTTP_TRACK_SPOOL_SCAN;
+    ngx_http_track_spool_keep(spool);
 }
 
 
@@ -267,6 +299,7 @@ ngx_http_track_spool_marks_take(ngx_http_track_spool_keeper_t *keeper,
     }
 
     keeper->home = segment->home;
+    keeper->segment = segment;
     keeper->number = segment->number;
     keeper->from = segment->mark_from;
 }
@@ -286,17 +319,33 @@ ngx_http_track_spool_marks_work(void *data)
 static void
 ngx_http_track_spool_marks_done(ngx_http_track_spool_t *spool)
 {
+    uint32_t                        end;
+    ngx_http_track_segment_t       *segment;
     ngx_http_track_spool_keeper_t  *keeper;
 
     keeper = &spool->keeper;
-
-    if (keeper->rc == -1) {
-        keeper->marking = 0;
-        ngx_http_track_spool_say_once(spool, keeper->error);
-    }
+    segment = keeper->segment;
 
     ngx_free(keeper->marks);
-    ngx_http_track_spool_keep(spool);
+
+    if (keeper->rc == 0) {
+        ngx_http_track_spool_keep(spool);
+        return;
+    }
+
+    end = keeper->from + (uint32_t) keeper->nmarks;
+
+    if (segment->mark_from == segment->mark_to) {
+        segment->mark_from = keeper->from;
+        segment->mark_to = end;
+
+    } else {
+        segment->mark_from = ngx_min(segment->mark_from, keeper->from);
+        segment->mark_to = ngx_max(segment->mark_to, end);
+    }
+
+    keeper->marking = 0;
+    ngx_http_track_spool_keep_failed(spool);
 }
 
 
@@ -305,8 +354,7 @@ ngx_http_track_spool_finished(ngx_http_track_spool_t *spool,
     ngx_http_track_segment_t *segment)
 {
     return segment->ended && segment->open == 0 && segment->chunks == 0
-           && segment != spool->drain.segment
-           && segment->home->loaded == segment->home->nnumbers;
+           && segment != spool->drain.segment;
 }
 
 
@@ -362,7 +410,7 @@ ngx_http_track_spool_unlink_done(ngx_http_track_spool_t *spool)
     segment->fd = -1;
 
     if (keeper->rc == -1) {
-        ngx_http_track_spool_say_once(spool, keeper->error);
+        ngx_http_track_spool_keep_failed(spool);
         return;
     }
 
@@ -425,7 +473,7 @@ ngx_http_track_spool_meta_done(ngx_http_track_spool_t *spool)
     keeper = &spool->keeper;
 
     if (keeper->rc == -1) {
-        ngx_http_track_spool_say_once(spool, keeper->error);
+        ngx_http_track_spool_keep_failed(spool);
         return;
     }
 
@@ -449,6 +497,14 @@ ngx_http_track_spool_load_begin(ngx_http_track_spool_t *spool)
          q = ngx_queue_next(q))
     {
         home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        if (home->unread && home->whole && home->loaded == home->nnumbers
+            && (ngx_msec_int_t) (home->load_at - ngx_current_msec) <= 0)
+        {
+            home->nnumbers = home->unread;
+            home->unread = 0;
+            home->loaded = 0;
+        }
 
         if (home->loaded < home->nnumbers) {
             keeper->home = home;
@@ -498,14 +554,20 @@ ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
 
     if (keeper->rc == -1) {
 
-        /* the next tick tries again: its records are not to be forgotten */
+        /* the others are not to wait for it, nor is it to be forgotten */
 
         ngx_http_track_spool_say_once(spool, keeper->error);
-        return;
+        home->numbers[home->unread++] = keeper->number;
+        home->load_at = ngx_current_msec + NGX_HTTP_TRACK_SPOOL_SCAN;
     }
 
     if (++home->loaded == home->nnumbers) {
-        ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
+
+        if (!home->whole) {
+            home->whole = 1;
+            ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
+        }
+
         ngx_http_track_spool_drain_wake(spool, 0);
     }
 
@@ -572,8 +634,8 @@ ngx_http_track_spool_remove_begin(ngx_http_track_spool_t *spool)
         /* what is set aside is the operator's to take away: looked for
          * as often as for spools to be adopted */
 
-        if (home == spool->own || home->loaded < home->nnumbers
-            || !ngx_queue_empty(&home->segments)
+        if (home == spool->own || !home->whole || home->unread
+            || home->loaded < home->nnumbers || !ngx_queue_empty(&home->segments)
             || (home->aside != -1
                 && ngx_current_msec - home->looked_at
                    < NGX_HTTP_TRACK_SPOOL_SCAN))
@@ -682,7 +744,7 @@ ngx_http_track_spool_usage_done(ngx_http_track_spool_t *spool)
     sh = spool->worker->sh;
 
     if (keeper->usage == -1) {
-        ngx_http_track_spool_say_once(spool, keeper->error);
+        ngx_http_track_spool_keep_failed(spool);
         return;
     }
 
@@ -749,7 +811,7 @@ ngx_http_track_spool_last_work(void *data)
             ngx_http_track_spool_last_segment(spool, home, segment);
         }
 
-        if (home->loaded == home->nnumbers) {
+        if (home->whole) {
             (void) ngx_http_track_spool_io_remove(spool->path, &home->dir,
                                                   spool->keeper.error);
         }

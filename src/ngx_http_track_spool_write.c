@@ -110,7 +110,7 @@ ngx_http_track_spool_aim(ngx_http_track_spool_t *spool)
         ngx_http_track_ledger_spooled(spool->worker);
     }
 
-    if (chunk->segment->fd == -1) {
+    if (chunk->segment->fd == -1 && writer->stale == -1) {
         writer->stale = ngx_http_track_spool_stale(spool);
     }
 

@@ -171,6 +171,34 @@ wait_drained($path, 40);
 once_each($stack, 'with its meta again', \@ids);
 
 
+# --- a segment that cannot be read holds up nothing else ---
+
+SKIP: {
+    skip 'root only: files of another user', 5 if $> != 0;
+
+    @ids = leave(300);
+    my @files = spool_files($path, '*.seg');
+    my ($blocked) = grep { /00000002\.seg$/ } @files;
+    my ($uid, $gid) = (stat $blocked)[4, 5];
+    my $text = slurp($blocked);
+    chown 0, 0, $blocked;
+    $stack->start('kafka');
+    $nginx->start();
+    wait_schema($nginx);
+    my @readable = grep { $text !~ /$_/ } @ids;
+    wait_for(60, 'all that can be read', sub {
+        my $times = times_in($stack);
+        return !grep { !$times->{$_} } @readable;
+    });
+    pass('all that can be read is delivered');
+    ok($nginx->log_count(qr/open\(\) of "00000002\.seg" .* failed/),
+        'the log names the rest');
+    chown $uid, $gid, $blocked;
+    wait_for(40, 'the rest', sub { !-e $blocked });
+    once_each($stack, 'mended', \@ids);
+}
+
+
 # --- refused for good ---
 
 run_ok(@topic, 'create-topic', 'small_records', 1, 'max.message.bytes=20000');

@@ -100,11 +100,54 @@ ok(-e "$path/0123456789abcdef/00000001.seg", 'no lock: left alone');
 is($two->bad_lines(), 0, 'without an alarm');
 
 
-# --- a binary upgrade: the old workers' spools go to the new ones ---
+my $took;
+
+# --- killed while a spool is removed: what is left is no riddle ---
+
+my $stale = "$path/.new-00000000000000aa";
+mkdir $stale or die "cannot make $stale: $!\n";
+spit("$stale/lock", '');
+my ($uid, $gid) = (stat $path)[4, 5];
+chown $uid, $gid, $stale, "$stale/lock";
+utime time - 120, time - 120, $stale;
+wait_for(40, 'it to be cleared', sub { !-e $stale });
+pass('half a spool is cleared away');
+
+
+# --- a client that keeps an old worker does not keep its records ---
 
 $two->stop('QUIT', 20);
 $one->start();
 wait_schema($one);
+$stack->stop('kafka');
+wait_for(20, 'the spool', sub { spool_post($one, 1)->{'204 spool'} });
+my $kept = spool_post($one, 30);
+my $body = json_encode(event('click', { name => 'slow' }));
+my @slow = map { Track::HTTP->new($one->port)->connect() } 1 .. 8;
+$_->write("POST /track HTTP/1.1\r\nHost: a\r\nContent-Length: "
+    . length($body) . "\r\n\r\n" . substr($body, 0, 5)) for @slow;
+Time::HiRes::sleep(0.3);
+my @before = $one->workers();
+$one->signal('HUP');
+wait_for(20, 'new workers', sub {
+    my %old = map { $_ => 1 } @before;
+    return scalar grep { !$old{$_} } $one->workers() });
+$stack->start('kafka');
+$took = wait_drained($path, 40);
+my %now = map { $_ => 1 } $one->children();
+ok(scalar(grep { $now{$_} } @before), 'an old worker is still there');
+pass(sprintf 'what it had spooled was delivered after %.1f s', $took);
+once_each($stack, 'of the old worker', $kept->{'204 spool'});
+$_->write(substr $body, 5) for @slow;
+is_deeply([map { $_->read_response()->{status} } @slow], [(204) x 8],
+    'and its clients get their answers');
+wait_for(40, 'the old workers to leave', sub {
+    my %now = map { $_ => 1 } $one->children();
+    return !grep { $now{$_} } @before });
+
+
+# --- a binary upgrade: the old workers' spools go to the new ones ---
+
 $stack->stop('kafka');
 wait_for(20, 'the spool', sub { spool_post($one, 1)->{'204 spool'} });
 my $upgraded = spool_post($one, 50);
@@ -150,7 +193,7 @@ for my $workers (1, 4) {
 $stack->stop('kafka');
 wait_for(20, 'the spool', sub { spool_post($one, 1)->{'204 spool'} });
 my $last = spool_post($one, 30);
-my $took = $one->stop('TERM', 10);
+$took = $one->stop('TERM', 10);
 cmp_ok($took, '<', 5, sprintf 'TERM: gone after %.1f s', $took);
 $one->start();
 wait_schema($one);
