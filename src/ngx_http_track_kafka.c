@@ -237,7 +237,9 @@ ngx_http_track_kafka_topic_add(ngx_http_track_worker_t *wk, ngx_str_t *name)
 const char *
 ngx_http_track_kafka_cluster(ngx_http_track_worker_t *wk)
 {
-    if (wk->kafka->rk == NULL) {
+    /* the spool asks at the very end, too */
+
+    if (wk->kafka == NULL || wk->kafka->rk == NULL) {
         return NULL;
     }
 
