@@ -25,6 +25,11 @@ static void ngx_http_track_spool_adopt_foreign(ngx_http_track_home_t *home,
 static void ngx_http_track_spool_adopt_aside(
     ngx_http_track_spool_keeper_t *keeper, ngx_http_track_home_t *home);
 static void ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_load_work(void *data);
+static void ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool);
+static ngx_http_track_segment_t *ngx_http_track_spool_loaded(
+    ngx_http_track_home_t *home, ngx_http_track_spool_loaded_t *loaded,
+    trk_seqset_t *seqs);
 
 
 ngx_int_t
@@ -261,6 +266,139 @@ ngx_http_track_spool_adopt_done(ngx_http_track_spool_t *spool)
     }
 
     ngx_http_track_spool_keep(spool);
+}
+
+
+ngx_int_t
+ngx_http_track_spool_load_begin(ngx_http_track_spool_t *spool)
+{
+    ngx_queue_t                    *q;
+    ngx_http_track_home_t          *home;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = ngx_queue_next(q))
+    {
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+
+        if (home->unread && home->whole && home->loaded == home->nnumbers
+            && (ngx_msec_int_t) (home->load_at - ngx_current_msec) <= 0)
+        {
+            home->nnumbers = home->unread;
+            home->unread = 0;
+            home->loaded = 0;
+        }
+
+        if (home->loaded < home->nnumbers) {
+            keeper->home = home;
+            keeper->number = home->numbers[home->loaded];
+            ngx_memzero(&keeper->seqs, sizeof(trk_seqset_t));
+
+            return ngx_http_track_spool_start(spool,
+                                              ngx_http_track_spool_load_work,
+                                              ngx_http_track_spool_load_done);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_track_spool_load_work(void *data)
+{
+    ngx_http_track_spool_keeper_t *keeper = data;
+
+    keeper->rc = ngx_http_track_spool_io_load(&keeper->home->dir,
+                                     keeper->number, &keeper->loaded,
+                                     &keeper->seqs, keeper->error);
+}
+
+
+static void
+ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
+{
+    ngx_http_track_home_t          *home;
+    ngx_http_track_segment_t       *segment;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+    home = keeper->home;
+
+    if (keeper->rc == 0) {
+        segment = ngx_http_track_spool_loaded(home, &keeper->loaded,
+                                              &keeper->seqs);
+        if (segment == NULL) {
+            keeper->rc = -1;
+        }
+    }
+
+    trk_seqset_free(&keeper->seqs);
+
+    if (keeper->rc == -1) {
+
+        /* the others are not to wait for it, nor is it to be forgotten */
+
+        ngx_http_track_spool_say_once(spool, keeper->error);
+        home->numbers[home->unread++] = keeper->number;
+        home->load_at = ngx_current_msec + NGX_HTTP_TRACK_SPOOL_SCAN;
+    }
+
+    if (++home->loaded == home->nnumbers) {
+
+        if (!home->whole) {
+            home->whole = 1;
+            ngx_http_track_ledger_adopted(spool->worker, home->holding.edge);
+        }
+
+        ngx_http_track_spool_drain_wake(spool, 0);
+    }
+
+    ngx_http_track_spool_keep(spool);
+}
+
+
+static ngx_http_track_segment_t *
+ngx_http_track_spool_loaded(ngx_http_track_home_t *home,
+    ngx_http_track_spool_loaded_t *loaded, trk_seqset_t *seqs)
+{
+    uint64_t                   first, last;
+    ngx_http_track_segment_t  *segment;
+
+    segment = ngx_http_track_segment_add(home, loaded->number);
+
+    if (segment == NULL) {
+        free(loaded->states);
+        return NULL;
+    }
+
+    segment->size = loaded->size;
+    segment->end = loaded->size + loaded->torn;
+    segment->states = loaded->states;
+    segment->n = loaded->n;
+    segment->written = loaded->n;
+    segment->open = loaded->waits;
+    segment->waits = loaded->waits;
+    segment->oldest = loaded->oldest;
+    segment->rejected = loaded->rejected;
+    segment->ended = 1;
+
+    for (last = 0; trk_seqset_next(seqs, last, &first, &last); last++) {
+        for ( /* void */ ; first <= last; first++) {
+
+            if (trk_seqset_add(&home->holding.held, first) != TRK_OK) {
+                ngx_http_track_segment_free(segment);
+                return NULL;
+            }
+        }
+    }
+
+    home->holding.changes++;
+
+    return segment;
 }
 
 

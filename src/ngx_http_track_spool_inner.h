@@ -355,6 +355,9 @@ void ngx_http_track_spool_say_once(ngx_http_track_spool_t *spool,
 /* NGX_OK: begun; NGX_DECLINED: it is not due. */
 ngx_int_t ngx_http_track_spool_adopt_begin(ngx_http_track_spool_t *spool);
 
+/* Likewise: goes through a segment of an adopted spool. */
+ngx_int_t ngx_http_track_spool_load_begin(ngx_http_track_spool_t *spool);
+
 /* Decides of what was adopted before our cluster was known. */
 void ngx_http_track_spool_adopt_sure(ngx_http_track_spool_t *spool);
 
