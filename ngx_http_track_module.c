@@ -70,7 +70,7 @@ static ngx_conf_post_t  ngx_http_track_not_zero_post =
     { ngx_http_track_not_zero };
 
 static ngx_conf_num_bounds_t  ngx_http_track_events_bounds =
-    { ngx_conf_check_num_bounds, 1, 100000 };
+    { ngx_conf_check_num_bounds, 1, 10000 };
 
 
 static ngx_conf_enum_t  ngx_http_track_acks[] = {
@@ -627,6 +627,7 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     tmcf->enabled = 1;
+    tmcf->ack_spool |= (conf->ack == NGX_HTTP_TRACK_ACK_SPOOL);
     tmcf->max_ack_timeout = ngx_max(tmcf->max_ack_timeout, conf->ack_timeout);
     tmcf->max_events = ngx_max(tmcf->max_events, (size_t) conf->max_events);
 
@@ -707,6 +708,12 @@ ngx_http_track_postconfiguration(ngx_conf_t *cf)
                       "\"track\" needs \"%s\" in http",
                       tmcf->brokers.len ? "track_postgres"
                                         : "track_kafka_brokers");
+        return NGX_ERROR;
+    }
+
+    if (tmcf->ack_spool && tmcf->spool.len == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"track_ack spool\" needs \"track_spool\" in http");
         return NGX_ERROR;
     }
 

@@ -73,6 +73,7 @@ typedef struct {
     ngx_uint_t                   enabled;       /* some location has track */
     ngx_uint_t                   status;        /* or track_status */
     ngx_uint_t                   live;          /* or track_live */
+    ngx_uint_t                   ack_spool;     /* some track_ack spool */
     ngx_str_t                    spool;         /* its path; len 0: off */
     off_t                        spool_size;    /* of all in that path */
     size_t                       spool_segment;

@@ -14,9 +14,10 @@
  * there are three at most at a time.
  *
  * A disk may hang, and its thread with it.  Nothing here waits for a job:
- * whoever appended answers in time without it, and its memory stays.  nginx,
- * though, joins its threads when a worker ends; so once a job hangs a guard
- * thread is started that ends the process when its event loop has stopped.
+ * what is not written in time is given up by whoever appended it.  nginx,
+ * though, joins its threads when a worker ends, without a hook before it; so
+ * from the first job on a guard thread ends the process when its event loop
+ * has stopped and a job still hangs.
  */
 
 
@@ -26,7 +27,8 @@
 
 
 #define NGX_HTTP_TRACK_SPOOL_EXIT   500         /* ms, for marks */
-#define NGX_HTTP_TRACK_SPOOL_LOOK   100         /* ms, between looks */
+#define NGX_HTTP_TRACK_SPOOL_ASLEEP 1000        /* ms, until the end begins */
+#define NGX_HTTP_TRACK_SPOOL_LOOK   100         /* ms, between looks, then */
 #define NGX_HTTP_TRACK_SPOOL_QUIET  40          /* looks: the loop is over */
 #define NGX_HTTP_TRACK_SPOOL_KILLED 5           /* likewise, by TERM */
 #define NGX_HTTP_TRACK_SPOOL_IDLE   10000       /* ms */
@@ -48,7 +50,10 @@ static void *ngx_http_track_spool_thread(void *data);
 static void ngx_http_track_spool_timer_handler(ngx_event_t *ev);
 static void ngx_http_track_spool_gauges(ngx_http_track_spool_t *spool);
 static void ngx_http_track_spool_watch_jobs(ngx_http_track_spool_t *spool);
+static void ngx_http_track_spool_watch_over(ngx_http_track_spool_t *spool);
 static void *ngx_http_track_spool_guard(void *data);
+static ngx_uint_t ngx_http_track_spool_at_work(
+    ngx_http_track_spool_t *spool);
 static ngx_uint_t ngx_http_track_spool_job_hangs(ngx_http_track_job_t *job);
 
 
@@ -274,6 +279,8 @@ ngx_http_track_spool_post(ngx_http_track_job_t *job)
     if (job->busy || job->spool->closing) {
         return NGX_ERROR;
     }
+
+    ngx_http_track_spool_watch_over(job->spool);
 
     ngx_memzero(&job->task, sizeof(ngx_thread_task_t));
 
@@ -614,30 +621,23 @@ ngx_http_track_spool_gauges(ngx_http_track_spool_t *spool)
 static void
 ngx_http_track_spool_watch_jobs(ngx_http_track_spool_t *spool)
 {
-    pthread_t  tid;
-
-    if (spool->hung
-        || !(ngx_http_track_spool_job_hangs(&spool->writer.job)
-             || ngx_http_track_spool_job_hangs(&spool->drain.job)
-             || ngx_http_track_spool_job_hangs(&spool->keeper.job)))
+    if (!ngx_http_track_spool_job_hangs(&spool->writer.job)
+        && !ngx_http_track_spool_job_hangs(&spool->drain.job)
+        && !ngx_http_track_spool_job_hangs(&spool->keeper.job))
     {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, spool->worker->log, 0,
-                  "track: the disk of the spool \"%s\" has not answered for "
-                  "%d seconds: until it does, what Kafka does not take is "
-                  "answered with 503", spool->path,
-                  NGX_HTTP_TRACK_SPOOL_HUNG / 1000);
-
-    spool->hung = 1;
-
-    if (pthread_create(&tid, NULL, ngx_http_track_spool_guard, spool) != 0) {
         spool->hung = 0;
         return;
     }
 
-    (void) pthread_detach(tid);
+    if (!spool->hung) {
+        spool->hung = 1;
+
+        ngx_log_error(NGX_LOG_ERR, spool->worker->log, 0,
+                      "track: the disk of the spool \"%s\" has not answered "
+                      "for %d seconds: until it does, what Kafka does not "
+                      "take is answered with 503", spool->path,
+                      NGX_HTTP_TRACK_SPOOL_HUNG / 1000);
+    }
 }
 
 
@@ -646,6 +646,22 @@ ngx_http_track_spool_job_hangs(ngx_http_track_job_t *job)
 {
     return job->busy && !job->finished
            && ngx_current_msec - job->began > NGX_HTTP_TRACK_SPOOL_HUNG;
+}
+
+
+/* Without a guard a disk that hangs may hold the worker's end, that is all. */
+
+static void
+ngx_http_track_spool_watch_over(ngx_http_track_spool_t *spool)
+{
+    pthread_t  tid;
+
+    if (!spool->guarded
+        && pthread_create(&tid, NULL, ngx_http_track_spool_guard, spool) == 0)
+    {
+        spool->guarded = 1;
+        (void) pthread_detach(tid);
+    }
 }
 
 
@@ -670,13 +686,16 @@ ngx_http_track_spool_guard(void *data)
     quiet = 0;
     beat = spool->beat;
 
-    while ((spool->writer.job.busy && !spool->writer.job.finished)
-           || (spool->drain.job.busy && !spool->drain.job.finished)
-           || (spool->keeper.job.busy && !spool->keeper.job.finished))
-    {
+    for ( ;; ) {
+
+        if (!ngx_exiting && !ngx_terminate) {
+            ngx_msleep(NGX_HTTP_TRACK_SPOOL_ASLEEP);
+            continue;
+        }
+
         ngx_msleep(NGX_HTTP_TRACK_SPOOL_LOOK);
 
-        if (beat != spool->beat || !(ngx_exiting || ngx_terminate)) {
+        if (beat != spool->beat || !ngx_http_track_spool_at_work(spool)) {
             beat = spool->beat;
             quiet = 0;
             continue;
@@ -689,7 +708,14 @@ ngx_http_track_spool_guard(void *data)
         }
     }
 
-    spool->hung = 0;
-
     return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_track_spool_at_work(ngx_http_track_spool_t *spool)
+{
+    return (spool->writer.job.busy && !spool->writer.job.finished)
+           || (spool->drain.job.busy && !spool->drain.job.finished)
+           || (spool->keeper.job.busy && !spool->keeper.job.finished);
 }

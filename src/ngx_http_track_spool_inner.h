@@ -253,7 +253,8 @@ struct ngx_http_track_spool_s {
     ngx_http_track_spool_keeper_t  keeper;
 
     ngx_atomic_t                 beat;          /* of the event loop */
-    ngx_atomic_t                 hung;          /* a guard runs */
+    ngx_uint_t                   hung;          /* a job; it was told */
+    ngx_uint_t                   guarded;       /* a guard runs */
 };
 
 

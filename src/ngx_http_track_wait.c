@@ -709,8 +709,8 @@ ngx_http_track_wait_exit(ngx_http_track_worker_t *wk)
 
     if (n) {
         ngx_log_error(NGX_LOG_WARN, wk->log, 0,
-                      "track: %uz events that were not acknowledged are in "
-                      "neither Kafka nor the spool", n);
+                      "track: %uz events are in neither Kafka nor the spool; "
+                      "only track_ack none has acknowledged such", n);
     }
 }
 

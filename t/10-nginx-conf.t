@@ -202,11 +202,15 @@ bad('a zone that is too small', qr/track_zone "track" is too small: \d+k is the 
     extra => 'track_zone track:32k;');
 bad('a topic that Kafka refuses', qr/invalid topic "a b"/,
     location => 'track; track_kafka_topic "a b";');
+bad('track_ack spool without a spool', qr/"track_ack spool" needs "track_spool"/,
+    location => 'track; track_ack spool;');
+good('track_ack spool that no endpoint uses',
+    more => 'location = /b { return 204; track_ack spool; }');
 bad('no time', qr/"track_ack_timeout" directive must not be zero/,
     location => 'track; track_ack_timeout 0;');
 bad('a time that is none', qr/"track_ack_timeout" directive invalid value/,
     location => 'track; track_ack_timeout soon;');
-bad('no events', qr/value must be between 1 and 100000/,
+bad('no events', qr/value must be between 1 and 10000/,
     location => 'track; track_max_events 0;');
 bad('a number that is none', qr/invalid number/,
     location => 'track; track_max_events many;');

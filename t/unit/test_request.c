@@ -166,14 +166,16 @@ test_events(void)
 static const char *
 shown(const char *body)
 {
-    size_t       i;
+    size_t       i, n;
     static char  text[60];
 
-    for (i = 0; i < sizeof(text) - 1 && body[i] != '\0'; i++) {
+    n = strnlen(body, sizeof(text) - 1);
+
+    for (i = 0; i < n; i++) {
         text[i] = body[i] < ' ' ? '.' : body[i];
     }
 
-    text[i] = '\0';
+    text[n] = '\0';
 
     return text;
 }
