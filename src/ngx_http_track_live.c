@@ -93,8 +93,12 @@ ngx_http_track_live_event(trk_buf_t *b, trk_request_t *req,
         trk_buf_lit(b, "{\"verdict\":\"accepted\"");
     }
 
-    type = event->event_type ? trk_json_text(&req->json, event->event_type)
-                             : trk_null;
+    /* as it was sent: a string, for of what else was sent as a type the text
+     * may have line ends, which would end the line of a listener */
+
+    type = event->event_type
+           && req->json.nodes[event->event_type].type == TRK_JSON_STRING
+           ? trk_json_text(&req->json, event->event_type) : trk_null;
 
     if (type.n && type.n <= NGX_HTTP_TRACK_LIVE_TYPE) {
         trk_buf_lit(b, ",\"event_type\":");

@@ -116,6 +116,10 @@ my $broken = $live->next();
 is($broken->{json}{event}, '{broken', 'a body that is not JSON');
 is($broken->{json}{errors}[0]{code}, 'malformed_json', 'and why');
 
+my $odd = qq({"event_type":[\n\n1,\r\n{"a"\n:2}]});
+$http->post('/track', $odd);
+is($live->next()->{json}{event}, $odd, 'a type with line ends is no type');
+
 
 # --- privacy ---
 
