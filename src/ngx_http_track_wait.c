@@ -19,8 +19,13 @@
 #include "ngx_http_track_wait.h"
 
 
-#define NGX_HTTP_TRACK_WAIT_BLOCK  4096 /* bytes of most waits */
-#define NGX_HTTP_TRACK_WAIT_BLOCKS 1024
+/* blocks for waits: of one event, and of a browser's batch */
+
+#define NGX_HTTP_TRACK_WAIT_SMALL  4096
+#define NGX_HTTP_TRACK_WAIT_SMALLS 1024
+#define NGX_HTTP_TRACK_WAIT_LARGE  32768
+#define NGX_HTTP_TRACK_WAIT_LARGES 128
+
 #define NGX_HTTP_TRACK_WAIT_TURN   256  /* waits in a turn of the loop */
 #define NGX_HTTP_TRACK_WAIT_PROBE  5000 /* ms between tries of direct mode */
 #define NGX_HTTP_TRACK_WAIT_FLUSH  300  /* ms at exit, for Kafka */
@@ -71,7 +76,15 @@ ngx_http_track_wait_init(ngx_http_track_worker_t *wk)
 
     ngx_queue_init(&ws->patient);
     ngx_queue_init(&ws->turn);
-    ngx_queue_init(&ws->blocks);
+
+    ws->blocks[0].size = NGX_HTTP_TRACK_WAIT_SMALL;
+    ws->blocks[0].left = NGX_HTTP_TRACK_WAIT_SMALLS;
+    ws->blocks[1].size = NGX_HTTP_TRACK_WAIT_LARGE;
+    ws->blocks[1].left = NGX_HTTP_TRACK_WAIT_LARGES;
+
+    for (i = 0; i < NGX_HTTP_TRACK_WAIT_SIZES; i++) {
+        ngx_queue_init(&ws->blocks[i].free);
+    }
 
     ws->max = ngx_max(wk->conf->cycle->connection_n / 2, 1);
     ws->delivered = ngx_current_msec;
@@ -154,52 +167,46 @@ ngx_http_track_wait_create(ngx_http_request_t *r,
 
 
 /*
- * Most waits are of one event and fit into one of the worker's blocks, of
- * which the last one freed is handed out first: malloc() would merge and
- * split neighbours that are long out of the cache.  When more wait than there
- * are blocks, Kafka is slow, and bytes count for more.
+ * Most waits fit into one of the worker's blocks, of which the last one freed
+ * is handed out first: malloc() would merge and split neighbours that are
+ * long out of the cache.  When more wait than there are blocks, Kafka is
+ * slow, and bytes count for more.
  */
 
 static ngx_http_track_wait_t *
 ngx_http_track_wait_alloc(ngx_http_track_worker_t *wk, size_t size)
 {
-    ngx_uint_t               pooled;
-    ngx_queue_t             *q;
-    ngx_http_track_wait_t   *w;
-    ngx_http_track_waits_t  *ws;
+    ngx_uint_t                i;
+    ngx_queue_t              *q;
+    ngx_http_track_wait_t    *w;
+    ngx_http_track_blocks_t  *blocks;
 
-    ws = wk->waits;
-    pooled = 0;
+    blocks = NULL;
 
-    if (size <= NGX_HTTP_TRACK_WAIT_BLOCK) {
-
-        if (!ngx_queue_empty(&ws->blocks)) {
-            q = ngx_queue_head(&ws->blocks);
-            ngx_queue_remove(q);
-
-            w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
-
-            ngx_memzero(w, sizeof(ngx_http_track_wait_t));
-            w->pooled = 1;
-
-            return w;
-        }
-
-        if (ws->nblocks < NGX_HTTP_TRACK_WAIT_BLOCKS) {
-            size = NGX_HTTP_TRACK_WAIT_BLOCK;
-            pooled = 1;
+    for (i = 0; i < NGX_HTTP_TRACK_WAIT_SIZES && blocks == NULL; i++) {
+        if (size <= wk->waits->blocks[i].size) {
+            blocks = &wk->waits->blocks[i];
         }
     }
 
-    w = ngx_alloc(size, wk->log);
-    if (w == NULL) {
-        return NULL;
+    if (blocks && !ngx_queue_empty(&blocks->free)) {
+        q = ngx_queue_head(&blocks->free);
+        ngx_queue_remove(q);
+        w = ngx_queue_data(q, ngx_http_track_wait_t, turn);
+
+    } else if (blocks && blocks->left) {
+        w = ngx_alloc(blocks->size, wk->log);
+        blocks->left -= (w != NULL);
+
+    } else {
+        w = ngx_alloc(size, wk->log);
+        blocks = NULL;
     }
 
-    ws->nblocks += pooled;
-
-    ngx_memzero(w, sizeof(ngx_http_track_wait_t));
-    w->pooled = pooled;
+    if (w) {
+        ngx_memzero(w, sizeof(ngx_http_track_wait_t));
+        w->blocks = blocks;
+    }
 
     return w;
 }
@@ -208,8 +215,8 @@ ngx_http_track_wait_alloc(ngx_http_track_worker_t *wk, size_t size)
 void
 ngx_http_track_wait_free(ngx_http_track_wait_t *w)
 {
-    if (w->pooled) {
-        ngx_queue_insert_head(&w->worker->waits->blocks, &w->turn);
+    if (w->blocks) {
+        ngx_queue_insert_head(&w->blocks->free, &w->turn);
         return;
     }
 

@@ -9,6 +9,17 @@
 #define _NGX_HTTP_TRACK_WAIT_H_INCLUDED_
 
 
+/* memory for waits, in blocks of one size, kept for the worker's life */
+
+#define NGX_HTTP_TRACK_WAIT_SIZES  2
+
+typedef struct {
+    size_t                       size;
+    ngx_uint_t                   left;          /* not allocated yet */
+    ngx_queue_t                  free;          /* warm ones first */
+} ngx_http_track_blocks_t;
+
+
 /*
  * One allocation with the messages of a request and all their bytes, outside
  * of the request's pool: Kafka and spool may need them longer than the client
@@ -33,7 +44,6 @@ struct ngx_http_track_wait_s {
     unsigned                     failed:1;      /* news: the producer, */
     unsigned                     broken:1;      /* the spool */
     unsigned                     too_large:1;
-    unsigned                     pooled:1;      /* of the worker's blocks */
 
     /* of the first cache line was what each report needs */
 
@@ -44,6 +54,7 @@ struct ngx_http_track_wait_s {
     ngx_msec_t                   deadline;
     ngx_uint_t                   lane;
     ngx_http_track_spool_batch_t  batch;        /* if spooling */
+    ngx_http_track_blocks_t     *blocks;        /* it is of; NULL: of none */
     size_t                       n;
 
     ngx_http_track_message_t     messages[];
@@ -62,8 +73,7 @@ struct ngx_http_track_waits_s {
     ngx_msec_t                   probed;        /* the last try since */
     ngx_event_t                  timer;         /* of the first deadline */
     ngx_event_t                  next;          /* another turn */
-    ngx_queue_t                  blocks;        /* free ones, warm first */
-    ngx_uint_t                   nblocks;       /* these, and those in use */
+    ngx_http_track_blocks_t      blocks[NGX_HTTP_TRACK_WAIT_SIZES];
     ngx_http_track_mute_t        mute_timeout;
     ngx_http_track_mute_t        mute_spool;
 };
