@@ -148,12 +148,15 @@ trk_json_hex4(const uint8_t *p)
 uint32_t
 trk_json_member(trk_json_t *json, uint32_t i, trk_str_t name)
 {
-    uint32_t  k, end;
+    uint32_t   k, end;
+    trk_str_t  s;
 
     end = json->nodes[i].next;
 
     for (k = i + 1; k < end; k = json->nodes[k + 1].next) {
-        if (trk_str_eq(trk_json_string(json, k, &json->decoded), name)) {
+        s = trk_json_string(json, k, &json->decoded);
+
+        if (s.p && trk_str_eq(s, name)) {
             return k + 1;
         }
     }

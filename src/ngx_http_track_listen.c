@@ -323,7 +323,7 @@ ngx_http_track_listen_first(ngx_http_request_t *r, ngx_http_track_shm_t *sh)
 
     p = ngx_http_track_listen_life(life, sh);
 
-    if (id.len > (size_t) (p - life)
+    if (id.data && id.len > (size_t) (p - life)
         && ngx_strncmp(id.data, life, p - life) == 0)
     {
         n = 0;
@@ -459,9 +459,12 @@ ngx_http_track_listen_look(ngx_event_t *ev)
 
     live = ngx_http_track_worker->live;
 
-    for (i = live->n; i && live->n; i--) {
+    for (i = live->n; i && !ngx_queue_empty(&live->listeners); i--) {
         q = ngx_queue_head(&live->listeners);
-        ngx_queue_remove(q);
+
+        /* the analyzer does not see that an ended one has left the queue */
+
+        ngx_queue_remove(q);        /* NOLINT(clang-analyzer-core.*) */
         ngx_queue_insert_tail(&live->listeners, q);
 
         l = ngx_queue_data(q, ngx_http_track_listener_t, queue);
