@@ -420,6 +420,15 @@ trk_spool_record_read(const uint8_t *p, size_t size,
 
 
 void
+trk_spool_record_lie(trk_spool_record_t *record, const uint8_t *p)
+{
+    record->topic.p = p;
+    record->key.p = p + record->topic.n;
+    record->value.p = p + record->topic.n + record->key.n;
+}
+
+
+void
 trk_spool_flag(trk_buf_t *out, trk_str_t value)
 {
     if (value.n < 2 || value.p[0] != '{') {

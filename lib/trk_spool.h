@@ -117,6 +117,10 @@ TRK_MUSTCHECK int trk_spool_scan(const trk_spool_segment_t *segment,
 #define TRK_SPOOL_APART  'A'            /* it stands in aside.seg */
 
 
+/* Makes topic, key and value of the record, whose lengths stand, views of
+ * the bytes at p, where they lie one behind the other. */
+void trk_spool_record_lie(trk_spool_record_t *record, const uint8_t *p);
+
 /* Appends a record's value as it is drained: an object that says
  * "spooled":true.  What is no object is appended as it is. */
 void trk_spool_flag(trk_buf_t *out, trk_str_t value);

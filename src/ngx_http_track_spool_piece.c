@@ -159,17 +159,11 @@ ngx_http_track_drain_take(ngx_http_track_spool_drain_t *drain,
 static void
 ngx_http_track_drain_point(ngx_http_track_spool_drain_t *drain)
 {
-    size_t               i;
-    const uint8_t       *p;
-    trk_spool_record_t  *record;
+    size_t  i;
 
     for (i = 0; i < drain->nitems; i++) {
-        record = &drain->items[i].record;
-        p = drain->text.p + drain->items[i].text;
-
-        record->topic.p = p;
-        record->key.p = p + record->topic.n;
-        record->value.p = p + record->topic.n + record->key.n;
+        trk_spool_record_lie(&drain->items[i].record,
+                             drain->text.p + drain->items[i].text);
     }
 }
 
