@@ -40,6 +40,8 @@ class Case:
     sessions: int = 1000
     gzip: bool = False
     held: bool = False      # to the rate that was found before
+    pace: str = ""          # held to the rate of that row in this round
+    even: str = ""          # bare at this row's rate, to be divided by, too
     limit: float = 0        # of the ratio
     limit_us: float = 0     # of an event
 
@@ -59,7 +61,10 @@ CASES: dict[str, tuple[Case, ...]] = {
     ONE: (
         Case("400 bare", "bare", "/bare", 400, "400 bare"),
         Case("400 read", "bare", "/read", 400, "400 bare"),
-        Case("400 kafka", "track", "/kafka", 400, "400 bare", limit=1.30),
+        Case("400 kafka", "track", "/kafka", 400, "400 bare", limit=1.30,
+             even="400 bare, that rate"),
+        Case("400 bare, that rate", "bare", "/bare", 400, "400 bare",
+             pace="400 kafka"),
         Case("400 kafka, gzip", "track", "/kafka", 400, "400 bare", gzip=True),
         Case("400 spool", "track", "/spool", 400, "400 bare"),
         Case("400 spool, no kafka", "away", "/spool", 400, "400 bare"),
@@ -121,7 +126,8 @@ def chosen(pattern: re.Pattern[str], servers: dict[str, Server]) -> list[Case]:
     named = [case for cases in CASES.values() for case in cases
              if case.server in servers]
     wanted = {case.name for case in named if pattern.search(case.name)}
-    wanted |= {case.base for case in named if case.name in wanted}
+    wanted |= {name for case in named if case.name in wanted
+               for name in (case.base, case.even, case.pace)}
     return [case for case in named if case.name in wanted]
 
 
@@ -137,9 +143,10 @@ def rounds_of(cases: list[Case], servers: dict[str, Server], rounds: int,
     for number in range(rounds):
         common.say(f"round {number + 1} of {rounds}")
         for case in cases:
+            rate = (held if case.held
+                    else samples[case.pace][-1].rate if case.pace else 0)
             samples[case.name].append(
-                sample(case, servers[case.server], seconds,
-                       held if case.held else 0))
+                sample(case, servers[case.server], seconds, rate))
             time.sleep(0.2)     # what is still under way is not the next one's
     return samples
 
@@ -151,15 +158,22 @@ def spread(values: list[float]) -> str:
     return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
+def ratios_to(base: str, own: list[Sample], samples: dict[str, list[Sample]]
+              ) -> list[float]:
+    return [a.all_us / b.all_us for a, b in zip(own, samples[base])]
+
+
 def row(case: Case, samples: dict[str, list[Sample]]) -> dict[str, Any]:
-    own, base = samples[case.name], samples[case.base]
-    ratios = [a.all_us / b.all_us for a, b in zip(own, base)]
+    own = samples[case.name]
+    ratios = ratios_to(case.base, own, samples)
     event_us = [s.all_us / case.events for s in own]
     loop = statistics.median(s.loop_us for s in own)
     middle = statistics.median(s.all_us for s in own)
     return {
         "row": case.name,
         "ratio to bare": spread(ratios),
+        "at its rate": spread(ratios_to(case.even, own, samples))
+                       if case.even else "",
         "µs/request": spread([s.all_us for s in own]),
         "loop": loop,
         "others": max(0.0, middle - loop),
