@@ -167,8 +167,8 @@ trk_buf_json_text(trk_buf_t *b, trk_str_t s)
 
     for (i = 0, plain = 0; i < s.n; /* void */ ) {
 
-        if (s.n - i >= 8 && trk_word_special(trk_word(s.p + i)) == 0) {
-            i += 8;
+        if (s.n - i >= TRK_CHUNK && trk_chunk_special(s.p + i) == 0) {
+            i += TRK_CHUNK;
             continue;
         }
 

@@ -70,6 +70,9 @@ typedef struct {
     trk_buf_t         decoded;  /* owned scratch: its names with escapes */
     uint32_t          escaped;  /* bytes of the longest text of a string
                                    with escapes: room to decode any */
+    const uint8_t    *end;      /* of what is being scanned, */
+    int               depth;    /* and how deep that is; */
+    int               failed;   /* what made it stop */
     trk_error_code_t  error;    /* after TRK_INVALID */
     size_t            offset;   /* in bytes, where it was found */
 } trk_json_t;
