@@ -8,6 +8,7 @@
 #define TRK_HASH_H
 
 #include "trk.h"
+#include "trk_word.h"
 
 
 /* Eight bytes a step: xor, multiply by an odd constant, fold down.  Up to
@@ -52,6 +53,30 @@ trk_hash(trk_str_t s)
  * the same last six bits, and none of an event or of a context the same last
  * four. */
 #define trk_hash_ends(n, first, last)  ((n) * 8U + (first) * 3U + (last) * 5U)
+
+
+/* A table of names that never change, found by their ends: where a name
+ * stands in it, if it is there.  A name is put there with its ends spelled
+ * out, since C takes no character of a literal as a constant; two that want
+ * one place do not compile. */
+
+#define TRK_NAME_SLOTS  16
+
+#define trk_name_slot(n, first, last)                                         \
+    (trk_hash_ends(n, first, last) % TRK_NAME_SLOTS)
+
+static inline unsigned
+trk_name_find(trk_str_t s)
+{
+    return s.n ? (unsigned) trk_name_slot(s.n, s.p[0], s.p[s.n - 1]) : 0;
+}
+
+/* trk_str_eq() for what is expected to be equal and short: no call. */
+static inline int
+trk_name_eq(trk_str_t a, trk_str_t b)
+{
+    return a.n == b.n && trk_word_eq(a.p, b.p, a.n);
+}
 
 
 /* Of a SHA-256 digest, any bytes of which are a hash. */

@@ -40,7 +40,7 @@ trk_image_type(const trk_image_t *image, trk_str_t name)
         type = trk_image_at(image, trk_image_slot_type(slot[i]));
         trk_image_fetch((const uint8_t *) type);
 
-        if (trk_str_eq(trk_image_type_name(image, type), name)) {
+        if (trk_name_eq(trk_image_type_name(image, type), name)) {
             return type;
         }
     }
@@ -80,50 +80,13 @@ trk_image_field(const trk_image_t *image, const trk_image_type_t *type,
         field = trk_image_field_at(image, type, slot[i] - 1U);
 
         if (field->tag == hash >> 24
-            && trk_str_eq(trk_image_field_name(image, field), name))
+            && trk_name_eq(trk_image_field_name(image, field), name))
         {
             return field;
         }
     }
 
     return NULL;
-}
-
-
-const trk_image_type_t *
-trk_image_type_at(const trk_image_t *image, uint32_t i)
-{
-    const uint32_t  *types;
-
-    types = trk_image_at(image, image->types);
-
-    return trk_image_at(image, types[i]);
-}
-
-
-const trk_image_field_t *
-trk_image_field_at(const trk_image_t *image, const trk_image_type_t *type,
-    uint32_t i)
-{
-    const trk_image_field_t  *fields;
-
-    fields = trk_image_at(image, type->fields);
-
-    return &fields[i];
-}
-
-
-trk_str_t
-trk_image_type_name(const trk_image_t *image, const trk_image_type_t *type)
-{
-    return trk_str_of(trk_image_at(image, type->name), type->name_len);
-}
-
-
-trk_str_t
-trk_image_field_name(const trk_image_t *image, const trk_image_field_t *field)
-{
-    return trk_str_of(trk_image_at(image, field->name), field->name_len);
 }
 
 

@@ -136,15 +136,38 @@ const trk_image_field_t *trk_image_field(const trk_image_t *image,
     const trk_image_type_t *type, trk_str_t name);
 
 /* By index, for those who list: i < ntypes, i < type->nfields. */
-const trk_image_type_t *trk_image_type_at(const trk_image_t *image,
-    uint32_t i);
-const trk_image_field_t *trk_image_field_at(const trk_image_t *image,
-    const trk_image_type_t *type, uint32_t i);
+static inline const trk_image_type_t *
+trk_image_type_at(const trk_image_t *image, uint32_t i)
+{
+    const uint32_t  *types;
 
-trk_str_t trk_image_type_name(const trk_image_t *image,
-    const trk_image_type_t *type);
-trk_str_t trk_image_field_name(const trk_image_t *image,
-    const trk_image_field_t *field);
+    types = trk_image_at(image, image->types);
+
+    return trk_image_at(image, types[i]);
+}
+
+static inline const trk_image_field_t *
+trk_image_field_at(const trk_image_t *image, const trk_image_type_t *type,
+    uint32_t i)
+{
+    const trk_image_field_t  *fields;
+
+    fields = trk_image_at(image, type->fields);
+
+    return &fields[i];
+}
+
+static inline trk_str_t
+trk_image_type_name(const trk_image_t *image, const trk_image_type_t *type)
+{
+    return trk_str_of(trk_image_at(image, type->name), type->name_len);
+}
+
+static inline trk_str_t
+trk_image_field_name(const trk_image_t *image, const trk_image_field_t *field)
+{
+    return trk_str_of(trk_image_at(image, field->name), field->name_len);
+}
 
 /* The source that the write key of this SHA-256 belongs to.  NULL: the key is
  * unknown or revoked, or its source disabled. */

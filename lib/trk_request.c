@@ -3,6 +3,8 @@
  */
 
 #include "trk_request.h"
+#include "trk_hash.h"
+#include "trk_time.h"
 #include "trk_validate.h"
 
 #include <stdlib.h>
@@ -63,28 +65,35 @@ static void trk_context_check(trk_request_t *req, trk_event_t *event,
     uint32_t value);
 
 
-static const trk_member_t  trk_members[] = {
-    { { (const uint8_t *) "event_type", 10 }, trk_take_event_type },
-    { { (const uint8_t *) "event_id", 8 }, trk_take_event_id },
-    { { (const uint8_t *) "timestamp", 9 }, trk_take_timestamp },
-    { { (const uint8_t *) "session_id", 10 }, trk_take_session_id },
-    { { (const uint8_t *) "user_id", 7 }, trk_take_user_id },
-    { { (const uint8_t *) "anonymous_id", 12 }, trk_take_anonymous_id },
-    { { (const uint8_t *) "fields", 6 }, trk_take_fields },
-    { { (const uint8_t *) "context", 7 }, trk_take_context },
-    { { NULL, 0 }, NULL }
+#define trk_member(name, first, last, take)                                   \
+    [trk_name_slot(sizeof(name) - 1, first, last)] = { trk_text(name), take }
+
+#define trk_context_member(name, first, last)                                 \
+    [trk_name_slot(sizeof(name) - 1, first, last)] = trk_text(name)
+
+#define trk_text(s)  { (const uint8_t *) (s), sizeof(s) - 1 }
+
+
+static const trk_member_t  trk_members[TRK_NAME_SLOTS] = {
+    trk_member("event_type", 'e', 'e', trk_take_event_type),
+    trk_member("event_id", 'e', 'd', trk_take_event_id),
+    trk_member("timestamp", 't', 'p', trk_take_timestamp),
+    trk_member("session_id", 's', 'd', trk_take_session_id),
+    trk_member("user_id", 'u', 'd', trk_take_user_id),
+    trk_member("anonymous_id", 'a', 'd', trk_take_anonymous_id),
+    trk_member("fields", 'f', 's', trk_take_fields),
+    trk_member("context", 'c', 't', trk_take_context)
 };
 
-static const trk_str_t  trk_context_members[] = {
-    { (const uint8_t *) "page_url", 8 },
-    { (const uint8_t *) "page_title", 10 },
-    { (const uint8_t *) "referrer", 8 },
-    { (const uint8_t *) "locale", 6 },
-    { (const uint8_t *) "timezone", 8 },
-    { (const uint8_t *) "screen", 6 },
-    { (const uint8_t *) "viewport", 8 },
-    { (const uint8_t *) "sdk", 3 },
-    { NULL, 0 }
+static const trk_str_t  trk_context_members[TRK_NAME_SLOTS] = {
+    trk_context_member("page_url", 'p', 'l'),
+    trk_context_member("page_title", 'p', 'e'),
+    trk_context_member("referrer", 'r', 'r'),
+    trk_context_member("locale", 'l', 'e'),
+    trk_context_member("timezone", 't', 'e'),
+    trk_context_member("screen", 's', 'n'),
+    trk_context_member("viewport", 'v', 't'),
+    trk_context_member("sdk", 's', 'k')
 };
 
 
@@ -412,13 +421,9 @@ trk_event_members(trk_request_t *req, trk_event_t *event)
     {
         s = trk_json_string(json, name, &req->scratch);
 
-        for (member = trk_members; member->take; member++) {
-            if (trk_str_eq(member->name, s)) {
-                break;
-            }
-        }
+        member = &trk_members[trk_name_find(s)];
 
-        if (member->take == NULL) {
+        if (s.n == 0 || !trk_name_eq(member->name, s)) {
             trk_event_wrong(req, event, name, TRK_ERR_UNKNOWN_PROPERTY, 0);
 
         } else if (json->nodes[name + 1].type != TRK_JSON_NULL) {
@@ -647,9 +652,9 @@ trk_take_inherited(trk_request_t *req, trk_event_t *event, uint32_t name)
 static void
 trk_context_check(trk_request_t *req, trk_event_t *event, uint32_t value)
 {
+    int               known;
     uint32_t          name;
     trk_str_t         s;
-    const trk_str_t  *known;
     trk_json_node_t  *nodes;
 
     nodes = req->json.nodes;
@@ -664,19 +669,16 @@ trk_context_check(trk_request_t *req, trk_event_t *event, uint32_t value)
     {
         s = trk_json_string(&req->json, name, &req->scratch);
 
-        for (known = trk_context_members; known->n; known++) {
-            if (trk_str_eq(*known, s)) {
-                break;
-            }
-        }
+        known = s.n > 0
+                && trk_name_eq(trk_context_members[trk_name_find(s)], s);
 
-        if (known->n != 0 && nodes[name + 1].type == TRK_JSON_NULL) {
+        if (known && nodes[name + 1].type == TRK_JSON_NULL) {
             nodes[name].flags |= TRK_JSON_SKIP;
             nodes[value].flags |= TRK_JSON_SPARSE;
             continue;
         }
 
-        if (known->n == 0 || nodes[name + 1].type != TRK_JSON_STRING) {
+        if (!known || nodes[name + 1].type != TRK_JSON_STRING) {
             trk_event_violation(req, event, (trk_violation_t) {
                 .code = TRK_ERR_BAD_CONTEXT,
                 .field = trk_json_raw(&req->json, name), .in_context = 1

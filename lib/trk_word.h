@@ -40,6 +40,36 @@ trk_word(const uint8_t *p)
 }
 
 
+/* The n bytes at a are those at b: two loads of each, which overlap, if there
+ * are 4 to 16 of them. */
+static inline int
+trk_word_eq(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint32_t  a4[2], b4[2];
+    uint64_t  a8[2], b8[2];
+
+    if (n >= 8 && n <= 16) {
+        memcpy(&a8[0], a, 8);
+        memcpy(&b8[0], b, 8);
+        memcpy(&a8[1], a + n - 8, 8);
+        memcpy(&b8[1], b + n - 8, 8);
+
+        return ((a8[0] ^ b8[0]) | (a8[1] ^ b8[1])) == 0;
+    }
+
+    if (n >= 4 && n < 8) {
+        memcpy(&a4[0], a, 4);
+        memcpy(&b4[0], b, 4);
+        memcpy(&a4[1], a + n - 4, 4);
+        memcpy(&b4[1], b + n - 4, 4);
+
+        return ((a4[0] ^ b4[0]) | (a4[1] ^ b4[1])) == 0;
+    }
+
+    return n == 0 || memcmp(a, b, n) == 0;
+}
+
+
 /*
  * What of the TRK_CHUNK bytes at p a JSON string cannot hold as it is, or is
  * not ASCII: a control, a quote, a backslash, 0x80 and above.  0: none;
