@@ -3,6 +3,7 @@
  */
 
 #include "trk.h"
+#include "trk_digits.h"
 #include "trk_utf8.h"
 #include "trk_word.h"
 
@@ -129,10 +130,19 @@ trk_buf_uint(trk_buf_t *b, uint64_t v)
 
     i = sizeof(digits);
 
-    do {
-        digits[--i] = (char) ('0' + v % 10);
-        v /= 10;
-    } while (v != 0);
+    while (v >= 100) {
+        i -= 2;
+        trk_digits_two(digits + i, (unsigned) (v % 100));
+        v /= 100;
+    }
+
+    if (v >= 10) {
+        i -= 2;
+        trk_digits_two(digits + i, (unsigned) v);
+
+    } else {
+        digits[--i] = (char) ('0' + v);
+    }
 
     trk_buf_add(b, digits + i, sizeof(digits) - i);
 }

@@ -28,6 +28,7 @@ typedef struct {
 } trk_decimal_t;
 
 
+static int trk_number_short(trk_str_t text, int64_t *v);
 static void trk_decimal_parse(trk_str_t text, trk_decimal_t *d);
 static int64_t trk_decimal_exponent(const uint8_t *p, const uint8_t *end);
 static void trk_decimal_shorten(trk_str_t text, char *dst);
@@ -40,6 +41,10 @@ trk_number_int64(trk_str_t text, int64_t *v)
     uint64_t        u, max;
     trk_decimal_t   d;
     const uint8_t  *p;
+
+    if (trk_number_short(text, v)) {
+        return TRK_OK;
+    }
 
     trk_decimal_parse(text, &d);
 
@@ -79,6 +84,33 @@ trk_number_int64(trk_str_t text, int64_t *v)
     *v = d.negative ? (int64_t) (0 - u) : (int64_t) u;
 
     return TRK_OK;
+}
+
+
+/* 1: the text is digits alone, as most are, and so few that *v holds them. */
+
+static inline int
+trk_number_short(trk_str_t text, int64_t *v)
+{
+    size_t   i;
+    int64_t  sum;
+
+    for (i = 0, sum = 0; i < text.n && i < 18; i++) {
+
+        if (text.p[i] < '0' || text.p[i] > '9') {
+            return 0;
+        }
+
+        sum = sum * 10 + (text.p[i] - '0');
+    }
+
+    if (i < text.n) {
+        return 0;
+    }
+
+    *v = sum;
+
+    return 1;
 }
 
 

@@ -59,7 +59,10 @@ trk_record_write(trk_buf_t *out, trk_request_t *req,
     dst[TRK_UUID_LEN + 1] = '"';
     out->n += TRK_UUID_LEN + 2;
 
-    if (event->has_timestamp) {
+    if (event->timestamp_text != 0) {
+        trk_record_id(out, "timestamp", json, event->timestamp_text);
+
+    } else if (event->has_timestamp) {
         trk_record_when(out, "timestamp", event->timestamp);
     }
 

@@ -560,6 +560,14 @@ trk_take_timestamp(trk_request_t *req, trk_event_t *event, uint32_t name)
 {
     if (trk_json_time(&req->json, name + 1, &event->timestamp) == TRK_OK) {
         event->has_timestamp = 1;
+
+        if (req->json.nodes[name + 1].type == TRK_JSON_STRING
+            && !(req->json.nodes[name + 1].flags & TRK_JSON_ESCAPED)
+            && trk_time_is_formatted(trk_json_raw(&req->json, name + 1)))
+        {
+            event->timestamp_text = name + 1;
+        }
+
         return;
     }
 

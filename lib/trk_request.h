@@ -49,6 +49,8 @@ typedef struct {
     uint32_t                 anonymous_id;
     uint32_t                 fields;
     uint32_t                 context;
+    uint32_t                 timestamp_text;    /* where its text is what
+                                                   the record is to say */
     uint32_t                 violations;    /* first, in req->violations */
     uint16_t                 nviolations;   /* 0: accepted */
     uint8_t                  has_event_id;

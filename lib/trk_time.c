@@ -7,6 +7,7 @@
  */
 
 #include "trk_time.h"
+#include "trk_digits.h"
 
 
 #define TRK_DAY_MS       86400000
@@ -15,12 +16,11 @@
 
 
 static int64_t trk_days_from_civil(int year, int month, int day);
-static int trk_time_digits(const uint8_t *p, size_t n);
+static int trk_time_two(const uint8_t *p, unsigned *wrong);
 static int trk_time_days_of(int year, int month);
 static int trk_time_fraction(const uint8_t **p, const uint8_t *end);
 static int trk_time_zone(const uint8_t *p, const uint8_t *end,
     int64_t *offset);
-static void trk_time_two(char *dst, unsigned v);
 
 
 int
@@ -28,6 +28,7 @@ trk_time_parse(trk_str_t s, int64_t *ms)
 {
     int             year, month, day, hour, minute, second, milli;
     int64_t         t, offset;
+    unsigned        wrong;
     const uint8_t  *p, *end;
 
     p = s.p;
@@ -40,16 +41,18 @@ trk_time_parse(trk_str_t s, int64_t *ms)
         return TRK_INVALID;
     }
 
-    year = trk_time_digits(p, 4);
-    month = trk_time_digits(p + 5, 2);
-    day = trk_time_digits(p + 8, 2);
-    hour = trk_time_digits(p + 11, 2);
-    minute = trk_time_digits(p + 14, 2);
-    second = trk_time_digits(p + 17, 2);
+    wrong = 0;
+    year = trk_time_two(p, &wrong) * 100;
+    year += trk_time_two(p + 2, &wrong);
+    month = trk_time_two(p + 5, &wrong);
+    day = trk_time_two(p + 8, &wrong);
+    hour = trk_time_two(p + 11, &wrong);
+    minute = trk_time_two(p + 14, &wrong);
+    second = trk_time_two(p + 17, &wrong);
 
-    if (year < 0 || month < 1 || month > 12 || day < 1
-        || day > trk_time_days_of(year, month) || hour < 0 || hour > 23
-        || minute < 0 || minute > 59 || second < 0 || second > 60)
+    if (wrong || month < 1 || month > 12 || day < 1
+        || day > trk_time_days_of(year, month) || hour > 23 || minute > 59
+        || second > 60)
     {
         return TRK_INVALID;
     }
@@ -74,22 +77,18 @@ trk_time_parse(trk_str_t s, int64_t *ms)
 }
 
 
-static int
-trk_time_digits(const uint8_t *p, size_t n)
+/* The two digits at p as a number; what is none leaves a mark in *wrong. */
+
+static inline int
+trk_time_two(const uint8_t *p, unsigned *wrong)
 {
-    int     v;
-    size_t  i;
+    uint8_t  high, low;
 
-    for (i = 0, v = 0; i < n; i++) {
+    high = (uint8_t) (p[0] - '0');
+    low = (uint8_t) (p[1] - '0');
+    *wrong |= (high > 9) | (low > 9);
 
-        if (p[i] < '0' || p[i] > '9') {
-            return -1;
-        }
-
-        v = v * 10 + (p[i] - '0');
-    }
-
-    return v;
+    return high * 10 + low;
 }
 
 
@@ -140,7 +139,8 @@ trk_time_fraction(const uint8_t **p, const uint8_t *end)
 static int
 trk_time_zone(const uint8_t *p, const uint8_t *end, int64_t *offset)
 {
-    int  hour, minute;
+    int       hour, minute;
+    unsigned  wrong;
 
     if (end - p == 1 && (*p | 0x20) == 'z') {
         *offset = 0;
@@ -151,10 +151,11 @@ trk_time_zone(const uint8_t *p, const uint8_t *end, int64_t *offset)
         return TRK_INVALID;
     }
 
-    hour = trk_time_digits(p + 1, 2);
-    minute = trk_time_digits(p + 4, 2);
+    wrong = 0;
+    hour = trk_time_two(p + 1, &wrong);
+    minute = trk_time_two(p + 4, &wrong);
 
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59) {
+    if (wrong || hour > 23 || minute > 59) {
         return TRK_INVALID;
     }
 
@@ -206,25 +207,15 @@ trk_time_format(int64_t ms, char *dst)
 
     memcpy(dst, "0000-00-00T00:00:00.000Z", TRK_TIME_LEN);
 
-    trk_time_two(dst, (unsigned) year / 100);
-    trk_time_two(dst + 2, (unsigned) year % 100);
-    trk_time_two(dst + 5, month);
-    trk_time_two(dst + 8, (unsigned) (d - (153 * mp + 2) / 5 + 1));
-    trk_time_two(dst + 11, rest / 3600000);
-    trk_time_two(dst + 14, rest / 60000 % 60);
-    trk_time_two(dst + 17, rest / 1000 % 60);
+    trk_digits_two(dst, (unsigned) year / 100);
+    trk_digits_two(dst + 2, (unsigned) year % 100);
+    trk_digits_two(dst + 5, month);
+    trk_digits_two(dst + 8, (unsigned) (d - (153 * mp + 2) / 5 + 1));
+    trk_digits_two(dst + 11, rest / 3600000);
+    trk_digits_two(dst + 14, rest / 60000 % 60);
+    trk_digits_two(dst + 17, rest / 1000 % 60);
     dst[20] = (char) ('0' + rest % 1000 / 100);
-    trk_time_two(dst + 21, rest % 100);
-}
-
-
-/* Two digits. */
-
-static inline void
-trk_time_two(char *dst, unsigned v)
-{
-    dst[0] = (char) ('0' + v / 10);
-    dst[1] = (char) ('0' + v % 10);
+    trk_digits_two(dst + 21, rest % 100);
 }
 
 

@@ -28,6 +28,16 @@
  */
 TRK_MUSTCHECK int trk_time_parse(trk_str_t s, int64_t *ms);
 
+/* 1: s, which trk_time_parse() took, is what trk_time_format() would write.
+ * Of that length there is nothing but milliseconds and a Z; a leap second is
+ * written as another one. */
+static inline int
+trk_time_is_formatted(trk_str_t s)
+{
+    return s.n == TRK_TIME_LEN && s.p[10] == 'T' && s.p[17] != '6'
+           && s.p[23] == 'Z';
+}
+
 /* Writes TRK_TIME_LEN bytes, no NUL.  ms within TRK_TIME_MIN..MAX. */
 void trk_time_format(int64_t ms, char *dst);
 

@@ -24,6 +24,9 @@ static const time_case_t  times[] = {
     { "1969-12-31T23:59:59.999Z", TRK_OK, -1 },
     { "2000-02-29T00:00:00Z", TRK_OK, 951782400000 },
     { "2016-12-31T23:59:60Z", TRK_OK, 1483228800000 },
+    { "2016-12-31T23:59:60.000Z", TRK_OK, 1483228800000 },
+    { "2025-05-03t10:00:00.000Z", TRK_OK, 1746266400000 },
+    { "2025-05-03T10:00:00.000z", TRK_OK, 1746266400000 },
     { "0000-01-01T00:00:00Z", TRK_OK, TRK_TIME_MIN },
     { "9999-12-31T23:59:59.999Z", TRK_OK, TRK_TIME_MAX },
     { "1900-01-01T00:00:00Z", TRK_OK, TRK_TIME_COLUMN_MIN },
@@ -51,6 +54,21 @@ static const time_case_t  times[] = {
 };
 
 
+/* What is said to be as it would be written must be that. */
+
+static void
+test_formatted(trk_str_t s, int64_t ms)
+{
+    char  text[TRK_TIME_LEN];
+
+    trk_time_format(ms, text);
+    is_int(trk_time_is_formatted(s),
+           trk_str_eq(trk_str_of(text, sizeof(text)), s),
+           "as written: %.*s", (int) s.n, (const char *) s.p);
+}
+
+
+
 static void
 test_times(void)
 {
@@ -65,6 +83,8 @@ test_times(void)
 
         if (rc == TRK_OK) {
             is_int(ms, times[i].ms, "ms of %s", times[i].text);
+            test_formatted(trk_str_of(times[i].text, strlen(times[i].text)),
+                           ms);
         }
     }
 }
@@ -133,6 +153,49 @@ test_ids(void)
 }
 
 
+static int
+test_uuid_sum(const trk_uuid_t *u)
+{
+    int     sum;
+    size_t  i;
+
+    for (i = 0, sum = 0; i < sizeof(u->b); i++) {
+        sum += u->b[i];
+    }
+
+    return sum;
+}
+
+
+/* Any byte in any place: a digit there counts, another is refused. */
+
+static void
+test_uuid_bytes(void)
+{
+    int         c, rc, digit, bad;
+    size_t      i;
+    uint8_t     text[TRK_UUID_LEN];
+    trk_uuid_t  u;
+
+    for (i = 0, bad = 0; i < sizeof(text); i++) {
+        for (c = 0; c < 256; c++) {
+            memcpy(text, "00000000-0000-0000-0000-000000000000", sizeof(text));
+            digit = text[i] == '0' ? trk_hex_digit((uint8_t) c)
+                                   : c == '-' ? 0 : -1;
+            text[i] = (uint8_t) c;
+            rc = trk_uuid_parse(trk_str_of(text, sizeof(text)), &u);
+
+            bad += rc != (digit == -1 ? TRK_INVALID : TRK_OK);
+            bad += rc == TRK_OK && digit == 0 && !trk_uuid_is_nil(&u);
+            bad += digit > 0 && test_uuid_sum(&u) != digit
+                   && test_uuid_sum(&u) != digit * 16;
+        }
+    }
+
+    is_int(bad, 0, "every byte in every place");
+}
+
+
 /* Values of RFC 3720, appendix B.4. */
 
 static void
@@ -173,6 +236,7 @@ main(void)
     test_times();
     test_round_trip();
     test_ids();
+    test_uuid_bytes();
     test_crc32c();
 
     return done();
