@@ -16,7 +16,7 @@ use Track::Nginx;
 use Track::Util;
 
 my $SERVERS = <<'CONF';
-    log_format verdict '$request_method $uri $status result=$track_result'
+    log_format verdict '$http_x_mark $request_method $uri $status result=$track_result'
         ' events=$track_events rejected=$track_rejected'
         ' time=$track_ack_time ip=$track_ip source=$track_source mapped=$bad';
 
@@ -39,7 +39,6 @@ my $SERVERS = <<'CONF';
         listen 127.0.0.1:%%PORT2%% http2;
         set_real_ip_from 127.0.0.1;
         access_log %%DIR%%/access.log verdict;
-        track_ack_timeout 500ms;
 
         location = /track     { track; }
         location = /optional  { track; track_key optional; }
@@ -98,13 +97,21 @@ my $log = $nginx->dir . '/access.log';
 my $click = event('click');
 
 
-# The last line of the access log when there is one more than before: a hash.
+# The line of the access log that a request leaves: a hash.  nginx writes it when
+# the client has its answer already, so each request has a mark, by which its
+# line is known; the preparing ones above have none.
+my $mark;
+my $marks = 0;
+
 sub line {
-    my ($ask, $before) = (shift, scalar(() = slurp($log) =~ /\n/g));
+    my ($ask) = @_;
+    $mark = 'm' . ++$marks;
     $ask->();
-    wait_for(5, 'a line in the access log',
-        sub { (() = slurp($log) =~ /\n/g) > $before });
-    my ($last) = slurp($log) =~ /([^\n]*)\n\z/;
+
+    my $last = wait_for(20, 'a line in the access log', sub {
+        my @found = slurp($log) =~ /^(?:$mark) (.*)\n/mg;
+        return $found[0];
+    });
     my ($method, $uri, $status, @pairs) = split / /, $last;
 
     return { method => $method, uri => $uri, status => $status,
@@ -121,7 +128,13 @@ sub logged {
 
 sub post {
     my @arguments = @_;
-    return sub { $http->post(@arguments) };
+    return sub { $http->post(@arguments, 'X-Mark' => $mark) };
+}
+
+sub get {
+    my ($path) = @_;
+    return sub { $http->write($http->request($path, '', ':method' => 'GET',
+        'X-Mark' => $mark))->read_response() };
 }
 
 
@@ -139,7 +152,7 @@ logged('rejected', { status => 422, result => 'rejected', events => 2,
     rejected => 2, mapped => 'yes' },
     post('/track', [event('nope'), event('nope')]));
 logged('a pixel', { status => 200, result => 'accepted', events => 1 },
-    sub { $http->get('/pixel?event_type=click') });
+    get('/pixel?event_type=click'));
 
 my %none = (events => '-', rejected => '-', time => '-');
 $got = logged('malformed', { status => 400, result => 'malformed_json',
@@ -151,12 +164,12 @@ logged('a media type', { status => 415, result => 'unsupported_media_type',
 logged('a wrong key', { status => 401, result => 'unknown_key', %none,
     source => '-' }, post('/optional', $click, 'X-Track-Key' => 'wk_1'));
 logged('GET', { status => 405, result => '-', %none, mapped => 'none' },
-    sub { $http->get('/track') });
+    get('/track'));
 logged('denied by nginx', { status => 403, result => '-', %none,
     ip => '127.0.0.1' }, post('/denied', $click));
 logged('another location', { status => 200, result => '-', %none,
     source => '-', ip => '127.0.0.0', mapped => 'none' },
-    sub { $http->get("/elsewhere?key=$key") });
+    get("/elsewhere?key=$key"));
 
 
 # --- the source, and limits by it ---
@@ -216,7 +229,7 @@ logged('another net', { status => 204 },
 
 logged('HTTP/2', { status => 204, result => 'accepted', ip => '203.0.113.0' },
     sub { run_ok('curl', '-s', '--http2-prior-knowledge', '-H',
-        'X-Client: 203.0.113.77', '-d', json_encode($click), '-H',
+        'X-Client: 203.0.113.77', '-H', "X-Mark: $mark", '-d', json_encode($click), '-H',
         'Content-Type: application/json',
         'http://127.0.0.1:' . $nginx->port2 . '/truncated') });
 
@@ -226,7 +239,10 @@ for my $bad ("nonsense\r\n\r\n", "POST /track HTTP/1.1\r\n\r\n",
     my $raw = Track::HTTP->new($nginx->port);
     logged(($bad =~ /(.*)\r\n\r\n/s)[0] =~ s/\s+/ /gr,
         { status => 400, result => '-', %none, ip => '127.0.0.1' },
-        sub { $raw->write($bad) });
+        sub {
+            $mark = '-(?= \S* \S* 400 )' if $bad !~ /HTTP/;
+            $raw->write($bad =~ s/(HTTP.*\r\n)/$1X-Mark: $mark\r\n/r);
+        });
 }
 
 
@@ -240,8 +256,8 @@ is($got->{time}, '-', 'Kafka away: never acknowledged');
 my $leaver = Track::HTTP->new($nginx->port);
 $got = logged('a client that leaves', { status => 499,
     result => 'unanswered', events => 1, time => '-' }, sub {
-    $leaver->write($leaver->request('/track', json_encode($click)));
-    select undef, undef, undef, 0.2;
+    $leaver->write($leaver->request('/track', json_encode($click),
+        'X-Mark' => $mark));
     $leaver->close();
 });
 $stack->signal('kafka', 'CONT');
