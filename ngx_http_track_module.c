@@ -524,8 +524,7 @@ ngx_http_track_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&tmcf->topics, cf->pool, 2, sizeof(ngx_str_t))
            != NGX_OK
         || ngx_array_init(&tmcf->timeouts, cf->pool, 2, sizeof(ngx_msec_t))
-           != NGX_OK
-        || ngx_http_track_sites_init(cf, tmcf) != NGX_OK)
+           != NGX_OK)
     {
         return NULL;
     }
@@ -591,6 +590,7 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_track_loc_conf_t *prev = parent;
     ngx_http_track_loc_conf_t *conf = child;
 
+    ngx_http_core_loc_conf_t    *clcf;
     ngx_http_track_main_conf_t  *tmcf;
 
     if (conf->topic.data == NULL) {
@@ -620,11 +620,12 @@ ngx_http_track_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
-    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_track_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (ngx_http_track_site_add(cf, tmcf, prev, conf) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
+    conf->serves = clcf->noname ? prev->serves : conf->enabled;
+    conf->pixel |= clcf->noname && prev->pixel;
+
+    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_track_module);
 
     tmcf->enabled = 1;
     tmcf->ack_spool |= (conf->ack == NGX_HTTP_TRACK_ACK_SPOOL);

@@ -66,7 +66,6 @@ typedef struct {
     ngx_array_t                  properties;    /* ngx_keyval_t */
     ngx_array_t                  topics;        /* ngx_str_t, distinct */
     ngx_array_t                  timeouts;      /* ngx_msec_t, distinct */
-    ngx_array_t                  sites;         /* see _access.c */
     ngx_msec_t                   max_ack_timeout;   /* of all locations */
     size_t                       max_events;        /* likewise */
     ngx_uint_t                   ledger_topic;  /* in topics */

@@ -14,15 +14,10 @@
 #include "trk_sha256.h"
 
 
-/* a location that takes events, for requests that nginx has taken elsewhere */
-
-typedef struct {
-    ngx_str_t                    name;
-    void                        *server;        /* configuration of core */
-    ngx_http_track_loc_conf_t   *conf;
-} ngx_http_track_site_t;
-
-
+static ngx_http_core_loc_conf_t *ngx_http_track_refused_location(
+    ngx_http_request_t *r);
+static ngx_http_core_loc_conf_t *ngx_http_track_static_location(
+    ngx_http_location_tree_node_t *node, ngx_str_t *path);
 static void ngx_http_track_read(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx);
 static ngx_uint_t ngx_http_track_header_is(ngx_table_elt_t *h, char *name);
@@ -36,69 +31,12 @@ static ngx_uint_t ngx_http_track_source_allows(ngx_http_track_ctx_t *ctx,
     const trk_image_t *image, const trk_image_source_t *source);
 
 
-ngx_int_t
-ngx_http_track_sites_init(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf)
-{
-    return ngx_array_init(&tmcf->sites, cf->pool, 2,
-                          sizeof(ngx_http_track_site_t));
-}
-
-
-ngx_int_t
-ngx_http_track_site_add(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf,
-    ngx_http_track_loc_conf_t *prev, ngx_http_track_loc_conf_t *conf)
-{
-    ngx_http_track_site_t    *site;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->noname) {
-
-        /* "if" or "limit_except" */
-
-        conf->serves = prev->serves;
-        conf->pixel = prev->pixel;
-        return NGX_OK;
-    }
-
-    if (!conf->enabled) {
-        return NGX_OK;
-    }
-
-    conf->serves = 1;
-
-#if (NGX_PCRE)
-    if (clcf->regex) {
-        return NGX_OK;
-    }
-#endif
-
-    site = ngx_array_push(&tmcf->sites);
-    if (site == NULL) {
-        return NGX_ERROR;
-    }
-
-    site->name = clcf->name;
-    site->server = ngx_http_conf_get_module_srv_conf(cf,
-                                                      ngx_http_core_module);
-    site->conf = conf;
-
-    return NGX_OK;
-}
-
-
 ngx_http_track_loc_conf_t *
 ngx_http_track_location(ngx_http_request_t *r)
 {
-    void                        *server;
-    size_t                       n;
-    u_char                      *p;
-    ngx_uint_t                   i;
-    ngx_http_track_ctx_t        *ctx;
-    ngx_http_track_site_t      *site;
-    ngx_http_track_loc_conf_t   *tlcf;
-    ngx_http_track_main_conf_t  *tmcf;
+    ngx_http_track_ctx_t       *ctx;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_track_loc_conf_t  *tlcf;
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_track_module);
 
@@ -116,27 +54,110 @@ ngx_http_track_location(ngx_http_request_t *r)
         return ctx->conf;
     }
 
-    /* what was refused before any module saw it: by the path it came with */
+    if (!r->error_page && r->err_status == 0) {
 
-    tmcf = ngx_http_get_module_main_conf(r, ngx_http_track_module);
-    server = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    site = tmcf->sites.elts;
+        /* a rewrite */
 
-    p = r->unparsed_uri.len ? ngx_strlchr(r->unparsed_uri.data,
-                                          r->unparsed_uri.data
-                                          + r->unparsed_uri.len, '?')
-                            : NULL;
-    n = p ? (size_t) (p - r->unparsed_uri.data) : r->unparsed_uri.len;
+        return NULL;
+    }
 
-    for (i = 0; i < tmcf->sites.nelts; i++) {
-        if (site[i].server == server && site[i].name.len == n
-            && ngx_memcmp(site[i].name.data, r->unparsed_uri.data, n) == 0)
-        {
-            return site[i].conf;
+    clcf = ngx_http_track_refused_location(r);
+
+    if (clcf == NULL) {
+        return NULL;
+    }
+
+    tlcf = clcf->loc_conf[ngx_http_track_module.ctx_index];
+
+    return tlcf->serves ? tlcf : NULL;
+}
+
+
+/*
+ * The location of what was refused before any module saw it, and is on its
+ * error page now: by the path it came with, in nginx's own tables, exact names
+ * before the longest prefix.  Regular expressions are not asked: they would
+ * write into the request.
+ */
+
+static ngx_http_core_loc_conf_t *
+ngx_http_track_refused_location(ngx_http_request_t *r)
+{
+    u_char                     *end;
+    ngx_str_t                   path;
+    ngx_http_core_srv_conf_t   *cscf;
+    ngx_http_core_loc_conf_t   *clcf, *found;
+
+    path = r->unparsed_uri;
+
+    if (path.len == 0) {
+        return NULL;
+    }
+
+    end = ngx_strlchr(path.data, path.data + path.len, '?');
+
+    if (end) {
+        path.len = end - path.data;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    clcf = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
+    found = NULL;
+
+    /* locations within locations */
+
+    while (clcf) {
+        clcf = ngx_http_track_static_location(clcf->static_locations, &path);
+
+        if (clcf) {
+            found = clcf;
         }
     }
 
-    return NULL;
+    return found;
+}
+
+
+/* As nginx does it. */
+
+static ngx_http_core_loc_conf_t *
+ngx_http_track_static_location(ngx_http_location_tree_node_t *node,
+    ngx_str_t *path)
+{
+    size_t                     len, n;
+    u_char                    *p;
+    ngx_int_t                  rc;
+    ngx_http_core_loc_conf_t  *found;
+
+    p = path->data;
+    len = path->len;
+    found = NULL;
+
+    while (node) {
+        n = ngx_min(len, (size_t) node->len);
+        rc = ngx_filename_cmp(p, node->name, n);
+
+        if (rc != 0) {
+            node = (rc < 0) ? node->left : node->right;
+
+        } else if (len < (size_t) node->len) {
+            node = node->left;
+
+        } else if (len == (size_t) node->len) {
+            return node->exact ? node->exact : node->inclusive;
+
+        } else if (node->inclusive) {
+            found = node->inclusive;
+            node = node->tree;
+            p += n;
+            len -= n;
+
+        } else {
+            node = node->right;
+        }
+    }
+
+    return found;
 }
 
 

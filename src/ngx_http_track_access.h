@@ -52,14 +52,6 @@ ngx_int_t ngx_http_track_enter(ngx_http_request_t *r, ngx_uint_t methods,
 trk_error_code_t ngx_http_track_key(ngx_http_request_t *r,
     ngx_http_track_ctx_t *ctx, const trk_image_source_t **source);
 
-/* Configuration time: the locations that take events, each remembered when
- * it is merged. */
-ngx_int_t ngx_http_track_sites_init(ngx_conf_t *cf,
-    ngx_http_track_main_conf_t *tmcf);
-ngx_int_t ngx_http_track_site_add(ngx_conf_t *cf,
-    ngx_http_track_main_conf_t *tmcf, ngx_http_track_loc_conf_t *prev,
-    ngx_http_track_loc_conf_t *conf);
-
 
 /* ngx_http_track_cors.c */
 

@@ -55,6 +55,21 @@ my $SERVERS = <<'CONF';
             error_page 403 405 = /pages/other;
         }
 
+        location /below/ {
+            track;
+            error_page 413 /pages/large;
+            error_page 405 = /pages/other;
+
+            location /below/inner {
+                error_page 413 /pages/large;
+                client_max_body_size 1k;
+            }
+        }
+
+        location /below/beside/ {
+            error_page 413 /pages/large;
+        }
+
         location = /denied {
             deny all;
             track;
@@ -81,6 +96,8 @@ my $SERVERS = <<'CONF';
                 return 200 "inner";
             }
         }
+
+        rewrite ^/below/moved$ /pages/moved last;
 
         location = /rewritten {
             rewrite ^ /track last;
@@ -286,6 +303,21 @@ is($r->{body}, 'a page', 'is the page');
 readable($r, $shop, 'error_page of a 413');
 $http->close();
 
+# By the longest prefix, as nginx chooses.
+for (['/below/', $shop], ['/below/x/y?a=/below/beside/', $shop],
+     ['/below/inner', 0], ['/below/innermost', 0], ['/below/beside/x', 0],
+     ['/below/besides', $shop])
+{
+    my ($path, $origin) = @$_;
+    $r = ask('POST', $path, 'x' x 3000, Origin => $shop);
+    is("$r->{status} $r->{body}", '413 a page', "$path: error_page of a 413");
+    is($r->{header}{'access-control-allow-origin'} // 0, $origin,
+        "$path: " . ($origin ? 'a page may read it' : 'not ours'));
+    $http->close();
+}
+readable(ask('GET', '/below/x', undef, Origin => $shop), $shop,
+    '/below/x, error_page of a 405');
+
 ask('POST', '/with-pages', $good, 'X-Limited' => 'b');
 $r = ask('POST', '/with-pages', $good, 'X-Limited' => 'b', Origin => $shop);
 is($r->{status}, 429, 'error_page of a 429, a named location');
@@ -336,7 +368,9 @@ for ([204, $good], [413, 'x' x 3000],
 
 # --- what is not ours stays as it is ---
 
-for (['/outer/inner', 200], ['/elsewhere', 503], ['/pages/x', 200]) {
+for (['/outer/inner', 200], ['/elsewhere', 503], ['/pages/x', 200],
+     ['/below/moved', 200])
+{
     my ($path, $status) = @$_;
     $r = ask('GET', $path, undef, Origin => $shop);
     is($r->{status}, $status, "$path: $status");
