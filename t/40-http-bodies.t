@@ -183,7 +183,7 @@ is($http->post('/track', note_of(10))->{status}, 204,
 my $brokers = $stack->env('KAFKA_BROKERS');
 my %got;
 
-wait_for(10, 'all notes in Kafka', sub {
+wait_for(40, 'all notes in Kafka', sub {
     %got = ();
     for (kafka_records($brokers, 'tracking_events')) {
         my $record = json_decode($_->{value});

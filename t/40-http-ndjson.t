@@ -187,7 +187,7 @@ for my $path ('/two-buffers', '/file') {
 # --- what is in Kafka ---
 
 my %got;
-wait_for(10, 'all notes in Kafka', sub {
+wait_for(40, 'all notes in Kafka', sub {
     %got = ();
     for (kafka_records($stack->env('KAFKA_BROKERS'), 'tracking_events')) {
         my $record = json_decode($_->{value});

@@ -26,7 +26,7 @@ my $good = event('click', { name => 'a' });
 # --- the configuration test needs no network at all ---
 
 my $nginx = Track::Nginx->new(stack => $stack, http => edge_conf(q{
-    track_ack_timeout 1s;
+    track_ack_timeout 2s;
 }));
 
 my $elsewhere = Track::Nginx->new(stack => $stack, http => edge_conf(),
@@ -34,7 +34,7 @@ my $elsewhere = Track::Nginx->new(stack => $stack, http => edge_conf(),
         POSTGRES => 'host=postgres.invalid dbname=track' });
 my $check = $elsewhere->check();
 is($check->{rc}, 0, 'nginx -t with unreachable names') or diag($check->{err});
-cmp_ok($check->{seconds}, '<', 2, sprintf 'takes no time (%.2f s)',
+cmp_ok($check->{seconds}, '<', 8, sprintf 'takes no time (%.2f s)',
     $check->{seconds});
 
 my @unshare = $> == 0 ? ('unshare', '--net') : ('unshare', '--net', '--user');
@@ -46,8 +46,8 @@ $elsewhere->start();
 is(Track::HTTP->new($elsewhere->port)->post('/track', $good)->{json}{error}
     {code}, 'no_schema', 'it starts, and answers');
 $elsewhere->reload();
-cmp_ok(now() - $begin, '<', 12, 'start and reload with unreachable names');
-cmp_ok($elsewhere->stop(), '<', 12, 'and leaves');
+cmp_ok(now() - $begin, '<', 40, 'start and reload with unreachable names');
+cmp_ok($elsewhere->stop(), '<', 25, 'and leaves');
 
 
 # --- away ---
@@ -71,15 +71,15 @@ for (1 .. 10) {
     $slowest = $took if $took > $slowest;
     Time::HiRes::sleep(0.05);
 }
-cmp_ok($slowest, '<', 0.5, sprintf 'others are served in %.3f s', $slowest);
+cmp_ok($slowest, '<', 1.5, sprintf 'others are served in %.3f s', $slowest);
 
 my @answers = map { $_->read_response() } @waiting;
 my $took = now() - $begin;
 is_deeply([map { $_->{status} } @answers], [(503) x 20], 'Kafka away: 503');
 is($answers[0]{json}{error}{code}, 'unavailable', 'unavailable');
 like($answers[0]{header}{'retry-after'}, qr/^\d+$/, 'Retry-After');
-cmp_ok($took, '>', 0.8, 'after track_ack_timeout');
-cmp_ok($took, '<', 3, sprintf 'and no later (%.1f s)', $took);
+cmp_ok($took, '>', 1.8, 'after track_ack_timeout');
+cmp_ok($took, '<', 15, sprintf 'and no later (%.1f s)', $took);
 is($waiting[0]->post('/track', '[]', 'Content-Type' => 'image/png')->{status},
     415, 'the connection lives on');
 
@@ -93,7 +93,6 @@ my $leaver = Track::HTTP->new($nginx->port)->connect();
 my $left = uuid();
 $leaver->write($leaver->request('/track', json_encode(event('click',
     { name => 'left' }, event_id => $left))));
-Time::HiRes::sleep(0.1);
 $leaver->close();
 
 $check = $nginx->check();
@@ -102,7 +101,7 @@ is($check->{rc}, 0, 'nginx -t with Kafka away');
 # (Old workers stay a while for what they still hope to deliver.)
 my %old = map { $_ => 1 } $nginx->workers();
 $nginx->signal('HUP');
-wait_for(10, 'new workers', sub {
+wait_for(30, 'new workers', sub {
     my @now = $nginx->workers();
     return @now == 2 && !grep { $old{$_} } @now;
 });
@@ -114,7 +113,7 @@ is($http->post('/track', $good)->{status}, 503, 'new workers answer 503 too');
 
 $begin = now();
 $stack->start('kafka');
-wait_for(20, '204 again', sub {
+wait_for(60, '204 again', sub {
     $http->post('/track', $good)->{status} == 204 });
 pass(sprintf 'Kafka is back: 204 after %.1f s', now() - $begin);
 
@@ -126,13 +125,13 @@ my $load = $oracle->start(url => $url, seconds => 90, rate => 300);
 Time::HiRes::sleep(1);
 
 kill 'STOP', $stack->pid('kafka');
-Time::HiRes::sleep(2.5);
+Time::HiRes::sleep(4);
 kill 'CONT', $stack->pid('kafka');
 Time::HiRes::sleep(1);
 $stack->kill_part('kafka');
 Time::HiRes::sleep(1);
 $stack->start('kafka');
-wait_for(20, '204 again', sub {
+wait_for(60, '204 again', sub {
     $http->post('/track', $good)->{status} == 204 });
 Time::HiRes::sleep(1);
 
@@ -147,21 +146,31 @@ $oracle->check('every acknowledged event is in Kafka', log_only => 1);
 
 # --- leaving with Kafka away ---
 
+# Events of so many clients, when nginx has them: who has connected only is not
+# waited for.
+sub stuck {
+    my ($n) = @_;
+    my $before = $nginx->status()->{counters}{events_accepted};
+    my @clients = map { Track::HTTP->new($nginx->port)->connect() } 1 .. $n;
+
+    $_->write($_->request('/track', json_encode($good))) for @clients;
+    wait_for(20, "$n requests under way", sub {
+        $nginx->status()->{counters}{events_accepted} >= $before + $n });
+
+    return @clients;
+}
+
 $stack->stop('kafka');
-my @stuck = map { Track::HTTP->new($nginx->port)->connect() } 1 .. 3;
-$_->write($_->request('/track', json_encode($good))) for @stuck;
-Time::HiRes::sleep(0.1);
-$took = $nginx->stop('QUIT', 30);
-cmp_ok($took, '<', 15, sprintf 'QUIT with Kafka away: gone after %.1f s',
+my @stuck = stuck(3);
+$took = $nginx->stop('QUIT', 60);
+cmp_ok($took, '<', 25, sprintf 'QUIT with Kafka away: gone after %.1f s',
     $took);
 is_deeply([map { $_->read_response()->{status} } @stuck], [(503) x 3],
     'those that waited were answered');
 
 $nginx->start();
-@stuck = map { Track::HTTP->new($nginx->port)->connect() } 1 .. 3;
-$_->write($_->request('/track', json_encode($good))) for @stuck;
-Time::HiRes::sleep(0.1);
+@stuck = stuck(3);
 $took = $nginx->stop('TERM', 30);
-cmp_ok($took, '<', 4, sprintf 'TERM with Kafka away: gone after %.1f s', $took);
+cmp_ok($took, '<', 9, sprintf 'TERM with Kafka away: gone after %.1f s', $took);
 
 done_testing();

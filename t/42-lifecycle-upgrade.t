@@ -39,7 +39,7 @@ sub upgrade {
 
     $nginx->signal('USR2');
     at_end(sub { kill 'QUIT', $old if kill 0, $old });
-    wait_for(20, 'a second master', sub {
+    wait_for(60, 'a second master', sub {
         -s $nginx->dir . '/nginx.pid.oldbin' && $nginx->pid()
             && $nginx->pid() != $old && $nginx->workers() == 2 });
 
@@ -48,7 +48,7 @@ sub upgrade {
 
 sub gone {
     my ($master) = @_;
-    wait_for(30, "master $master to leave", sub { !kill 0, $master });
+    wait_for(60, "master $master to leave", sub { !kill 0, $master });
 }
 
 # Which master's worker answers changes from one connection to the next.
@@ -65,19 +65,19 @@ sub leaders {
 # --- upgrade ---
 
 my $load = $oracle->start(url => $url, seconds => 120, rate => 300);
-wait_for(10, 'the first events',
+wait_for(30, 'the first events',
     sub { $nginx->status()->{counters}{events_acked} > 100 });
 my @edges = map { $_->{edge} } @{ $nginx->status()->{workers} };
 
 my ($old, $new) = upgrade();
 is(scalar children($old), 3, 'old workers and the new master');
 is(scalar children($new), 2, 'new workers');
-wait_for(10, 'two leaders', sub { leaders() == 2 });
+wait_for(30, 'two leaders', sub { leaders() == 2 });
 pass('each zone has a leader');
 
 $stack->define('during', name => 'string!');
 my %late;
-wait_for(10, 'the new type in all workers', sub {
+wait_for(30, 'the new type in all workers', sub {
     %late = ();
     $late{ verdict($nginx, 'during', { name => 'a' }) }++ for 1 .. 40;
     return keys %late == 1 && exists $late{''};
@@ -85,7 +85,7 @@ wait_for(10, 'the new type in all workers', sub {
 pass('a change of the schema reaches both');
 
 kill 'WINCH', $old;
-wait_for(20, 'the old workers to leave', sub { children($old) == 1 });
+wait_for(40, 'the old workers to leave', sub { children($old) == 1 });
 kill 'QUIT', $old;
 gone($old);
 Time::HiRes::sleep(1);
@@ -111,7 +111,7 @@ my $before = $nginx->status()->{counters}{events_acked};
 Time::HiRes::sleep(1);
 kill 'QUIT', $new;
 gone($new);
-wait_for(10, 'the old pid file', sub { $nginx->pid() == $old });
+wait_for(30, 'the old pid file', sub { $nginx->pid() == $old });
 cmp_ok($nginx->status()->{counters}{events_acked}, '>=', $before,
     'the old master goes on, and on counting');
 Time::HiRes::sleep(1);
@@ -146,7 +146,7 @@ wait_for(60, 'the spool to be drained',
 my $records = join "\n", map { $_->{value} }
     Track::Kafka::kafka_records($stack->env('KAFKA_BROKERS'), 'tracking_events');
 is((grep { index($records, $_) < 0 } keys %ids), 0, 'they are all in Kafka');
-wait_for(10, 'an answer by Kafka', sub {
+wait_for(40, 'an answer by Kafka', sub {
     my $answer = Track::HTTP->new($nginx->port)->post('/track', $good);
     return ($answer->{header}{'x-track-ack'} // '') eq 'kafka';
 });

@@ -127,7 +127,15 @@ sub visit {
     return json_decode($run->{out});
 }
 
-# How many requests of that method and path the access log has; takes them.
+# Waits until the access log has so many: a line is written when the page has
+# its answer already.
+sub wait_requests {
+    my ($method, $path, $n) = @_;
+    eval { wait_for(20, "$n lines", sub { requests($method, $path) >= $n }) };
+    return requests($method, $path);
+}
+
+# How many requests of that method and path the access log has.
 sub requests {
     my ($method, $path) = @_;
     return scalar grep { /^\Q$method $path \E/ }
@@ -143,13 +151,14 @@ is($seen->{text}{status}, 204, 'text/plain');
 is($seen->{text}{ack}, 'kafka', 'and where it is safe');
 is($seen->{gzip}{status}, 204, 'gzip, known by its first bytes');
 ok($seen->{beacon}, 'a beacon is sent');
+cmp_ok(wait_requests('POST', '/track', 7), '>=', 7, 'all have arrived');
 is(requests('OPTIONS', '/track'), 0, 'none of them needs a preflight');
 
 is($seen->{json}{status}, 204, 'application/json');
 is($seen->{'json again'}{status}, 204, 'application/json, again');
-is(requests('OPTIONS', '/json'), 1, 'one preflight serves both');
+is(wait_requests('OPTIONS', '/json', 1), 1, 'one preflight serves both');
 is($seen->{key}{status}, 204, 'with X-Track-Key and Content-Encoding');
-is(requests('OPTIONS', '/second'), 1, 'after a preflight');
+is(wait_requests('OPTIONS', '/second', 1), 1, 'after a preflight');
 
 is($seen->{rejected}{status}, 422, 'a rejected event: 422');
 like($seen->{rejected}{text}, qr/"unknown_event_type"/, 'with its reasons');
@@ -176,9 +185,13 @@ is($seen->{'event_type=nope'}, 'error', 'and fails if its event is rejected');
 $seen = visit($third);
 like($seen->{$_}{error}, qr/Failed to fetch/, "another page: no $_")
     for 'text', 'json', 'large', 'often';
-is(requests('POST', '/json'), 2, 'its application/json was stopped before it');
-my @denied = grep { /^POST \/track 403 origin_not_allowed$/ }
-    split /\n/, slurp($nginx->dir . '/access.log');
+is(wait_requests('POST', '/json', 2), 2, 'its application/json was stopped before it');
+my @denied;
+eval { wait_for(20, 'lines', sub {
+    @denied = grep { /^POST \/track 403 origin_not_allowed$/ }
+        split /\n/, slurp($nginx->dir . '/access.log');
+    return @denied >= 4;
+}) };
 cmp_ok(scalar @denied, '>=', 4, 'what needs no preflight was refused');
 
 

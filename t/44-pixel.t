@@ -21,7 +21,6 @@ my $SERVERS = <<'CONF';
     server {
         listen 127.0.0.1:%%PORT%%;
         listen 127.0.0.1:%%PORT2%% http2;
-        track_ack_timeout 500ms;
         large_client_header_buffers 4 64k;
 
         location = /track { track; }

@@ -61,6 +61,7 @@ my @topics = qw(tracking_events tracking_events_rejected tracking_events_dead
     tracking_ledger);
 
 my ($live, @live);
+my $posted = 0;
 sub listen_live { $live = Track::Live->new($nginx->port, $token) }
 wait_for(10, 'the token', sub { listen_live()->status() == 200 });
 
@@ -81,10 +82,17 @@ sub kept {
         $kept{"file $_"} = slurp($_) if -f;
     } }, $nginx->dir . '/spool', $nginx->dir . '/schema');
     $kept{'lines of ours'} = join "\n", ours();
+    wait_for(20, "$posted lines in the access log", sub {
+        my $text = slurp($nginx->dir . '/access.log');
+        return $posted <= (() = $text =~ m{ POST /(?!ready)}g);
+    });
     $kept{'access log'} = slurp($nginx->dir . '/access.log');
-    while (my $event = $live->next(1)) {
-        push @live, $event->{data} // '';
-    }
+
+    # The stream has all that was judged before this.
+    my $last = 'mark ' . uuid();
+    $http->post('/ready', event($last));
+    push @live, map { $_->{data} }
+        $live->until_verdict(sub { ($_[0]{event_type} // '') eq $last });
     $kept{'live stream'} = join "\n", @live;
 
     return \%kept;
@@ -101,7 +109,10 @@ sub nowhere {
     return $kept;
 }
 
-sub post { return $http->post(@_)->{status} }
+sub post {
+    $posted++;
+    return $http->post(@_)->{status};
+}
 
 # One of each kind of request that leaves something behind.
 sub everything {
@@ -125,7 +136,7 @@ sub everything {
 
 sub record_ip {
     my ($id) = @_;
-    return record_of($stack, $id)->{json}{ip};
+    return record_soon($stack, $id)->{json}{ip};
 }
 
 

@@ -18,7 +18,7 @@ use Track::Stack;
 use Track::Util;
 
 our @EXPORT = qw(edge_conf edge_stack wait_schema wait_verdict verdict
-    event record_of codes);
+    event record_of record_soon codes);
 
 my $MAIN = <<'CONF';
     track_postgres "%%POSTGRES%%";
@@ -97,11 +97,13 @@ sub event {
 
 
 # What the edge says of an event that can never be accepted, so that asking
-# changes nothing: 'no_schema', or the codes of its rejection.
+# changes nothing: 'no_schema', or the codes of its rejection.  A connection that
+# a dying worker closes says nothing of it.
 sub verdict {
     my ($nginx, $type, $fields) = @_;
     my $response = Track::HTTP->new($nginx->port)->post('/track',
         { event_type => $type, fields => $fields || {}, event_id => 'none' });
+    return 'no answer' if !$response;
     my $json = $response->{json} || {};
 
     return $json->{error}{code} if $json->{error};
@@ -121,8 +123,8 @@ sub codes {
 sub wait_schema {
     my ($nginx, $seconds) = @_;
 
-    wait_for($seconds || 10, 'a schema in the workers',
-        sub { verdict($nginx, 'no such type') ne 'no_schema' });
+    wait_for($seconds || 30, 'a schema in the workers', sub {
+        verdict($nginx, 'no such type') !~ /^(?:no_schema|no answer)$/ });
 }
 
 
@@ -131,7 +133,7 @@ sub wait_verdict {
     my ($nginx, $wanted, $type, $fields, $seconds) = @_;
     my $begin = now();
 
-    wait_for($seconds || 5, "'$wanted' for $type",
+    wait_for($seconds || 20, "'$wanted' for $type",
         sub { verdict($nginx, $type, $fields) eq $wanted });
 
     return now() - $begin;
@@ -150,6 +152,19 @@ sub record_of {
         or return { value => '', json => {} };
 
     return { %{ $found[0] }, json => json_decode($found[0]{value}) };
+}
+
+
+# The same of an event that nobody has said to be in Kafka already: waits for it.
+sub record_soon {
+    my ($stack, $event_id, $topic) = @_;
+
+    eval { wait_for(30, "a record of $event_id", sub {
+        scalar grep { $_->{value} =~ /"event_id":"\Q$event_id\E"/ }
+            kafka_records($stack->env('KAFKA_BROKERS'),
+                          $topic || 'tracking_events') }) };
+
+    return record_of($stack, $event_id, $topic);
 }
 
 

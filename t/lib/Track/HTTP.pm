@@ -15,7 +15,7 @@ use Time::HiRes ();
 
 use Track::Util;
 
-use constant TIMEOUT => 15;
+use constant TIMEOUT => 30;
 
 
 # Track::HTTP->new($port): a keep-alive connection, opened when first needed.

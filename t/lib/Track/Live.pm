@@ -86,6 +86,38 @@ sub verdicts {
 }
 
 
+# As verdicts(), but for so many, however long each takes.
+sub take {
+    my ($self, $n, $others) = @_;
+    my @found;
+
+    while (@found < $n) {
+        my $event = $self->next(20) or last;
+        if (($event->{event} // '') eq 'verdict') {
+            push @found, $event;
+        } elsif ($others) {
+            push @$others, $event;
+        }
+    }
+
+    return @found;
+}
+
+
+# All verdicts before the first that $code is true for, which is the last.
+sub until_verdict {
+    my ($self, $code, $others) = @_;
+    my @found;
+
+    while (my ($event) = $self->take(1, $others)) {
+        push @found, $event;
+        return @found if $code->($event->{json});
+    }
+
+    die "the stream has not what is waited for\n";
+}
+
+
 # 'whole': the response ended as it should; 'cut': it did not.
 sub ended { return $_[0]{ended} }
 

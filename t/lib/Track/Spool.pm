@@ -20,8 +20,8 @@ use Track::Nginx;
 use Track::Util;
 
 our @EXPORT = qw(spool_conf spool_nginx spool_post spool_tool spool_list
-    spool_waits wait_spooled wait_drained once_each times_in disk_shim disk
-    counter spool_files);
+    spool_waits wait_spooled wait_drained wait_removed wait_counter once_each
+    times_in disk_shim disk counter spool_files);
 
 my $SERVER = <<'CONF';
     server {
@@ -128,8 +128,10 @@ sub spool_tool {
 sub spool_list {
     my ($path) = @_;
 
-    return map { json_decode($_) }
-        split /\n/, spool_tool('list', '--json', $path)->{out};
+    my $got = spool_tool('list', '--json', $path);
+
+    die "track-spool list: $got->{rc}\n$got->{err}" if $got->{rc} > 2;
+    return map { json_decode($_) } split /\n/, $got->{out};
 }
 
 
@@ -147,7 +149,7 @@ sub spool_waits {
 sub wait_spooled {
     my ($path, $n) = @_;
 
-    wait_for(20, "$n records in the spool", sub { spool_waits($path) == $n });
+    wait_for(60, "$n records in the spool", sub { spool_waits($path) == $n });
 }
 
 
@@ -160,6 +162,17 @@ sub wait_drained {
         sub { spool_waits($path) == 0 });
 
     return now() - $begin;
+}
+
+
+# Until only the spools of living workers are there, or none.
+sub wait_removed {
+    my ($nginx, $path) = @_;
+
+    wait_for(60, 'adopted spools to be removed', sub {
+        my %own = map { $_->{edge} => 1 } @{ $nginx->status->{workers} };
+        return !grep { !$own{ $_->{edge} } } spool_list($path);
+    });
 }
 
 
@@ -180,8 +193,14 @@ sub times_in {
 # ok() that each of the ids is in the topic, and none more often than `most`.
 sub once_each {
     my ($stack, $name, $ids, %arg) = @_;
-    my $times = times_in($stack, $arg{topic});
     my $most = $arg{most} || 1;
+    my $times;
+
+    # track_ack spool is answered when Kafka may not have them yet.
+    eval { wait_for(30, 'them in Kafka', sub {
+        $times = times_in($stack, $arg{topic});
+        return !grep { !$times->{$_} } @$ids;
+    }) };
 
     Test::More::is(scalar(grep { !$times->{$_} } @$ids), 0,
         "$name: none of " . @$ids . ' is missing');
@@ -195,6 +214,16 @@ sub counter {
     my ($nginx, $name) = @_;
 
     return $nginx->status->{counters}{$name};
+}
+
+
+# The same when it has reached what is wanted, or cannot be waited for longer:
+# the folder shows some things before they are counted.
+sub wait_counter {
+    my ($nginx, $name, $wanted) = @_;
+
+    eval { wait_for(20, $name, sub { counter($nginx, $name) >= $wanted }) };
+    return counter($nginx, $name);
 }
 
 
