@@ -6,7 +6,8 @@ package Track::Nginx;
 # no "open socket left", nothing of a sanitizer: otherwise the test fails.
 #
 # TRACK_MODULE names another build of the module, TRACK_PRELOAD a library that
-# nginx must be started with for it, such as gcc's libasan.so.
+# nginx must be started with for it, such as gcc's libasan.so.  TRACK_NGINX names
+# an nginx that has the module linked in.
 
 use strict;
 use warnings;
@@ -20,8 +21,8 @@ use Track::Util;
 my $MODULE = root() . '/build/ngx_http_track_module.so';
 
 # By its path: a binary upgrade starts what the old master was started as.
-my ($NGINX) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}),
-    '/usr/sbin';
+my ($NGINX) = grep { -x } $ENV{TRACK_NGINX} || (), map { "$_/nginx" }
+    split(/:/, $ENV{PATH}), '/usr/sbin';
 
 my $HEAD = <<'CONF';
 load_module %%MODULE%%;
@@ -98,6 +99,7 @@ sub configure {
     my ($self, $text) = @_;
 
     $text = $HEAD . $text . "\n}\n" if $text !~ /^events/m;
+    $text =~ s/^load_module %%MODULE%%;\n// if $ENV{TRACK_NGINX};
     $text =~ s/%%(\w+)%%/$self->{replace}{$1} \/\/ die "no value for $1\n"/ge;
     spit("$self->{dir}/nginx.conf", $text);
 }
@@ -118,7 +120,7 @@ sub check { return run(_option(), $_[0]->command('-t')) }
 sub _option {
     my $preload = $ENV{TRACK_PRELOAD};
 
-    return { timeout => 20, env => { $preload ? (LD_PRELOAD => $preload) : () } };
+    return { timeout => 60, env => { $preload ? (LD_PRELOAD => $preload) : () } };
 }
 
 
@@ -126,7 +128,7 @@ sub start {
     my ($self) = @_;
 
     run_ok(_option(), $self->command());
-    wait_for(10, 'nginx.pid', sub { -s "$self->{dir}/nginx.pid" });
+    wait_for(30, 'nginx.pid', sub { -s "$self->{dir}/nginx.pid" });
 
     return $self;
 }
@@ -178,11 +180,11 @@ sub reload {
     my %old = map { $_ => 1 } $self->workers();
 
     kill 'HUP', $self->pid() or die "cannot reload: $!\n";
-    wait_for($timeout || 20, 'new workers', sub {
+    wait_for($timeout || 40, 'new workers', sub {
         my @now = $self->workers();
         return @now && !grep { $old{$_} } @now;
     });
-    wait_for($timeout || 20, 'old workers to leave', sub {
+    wait_for($timeout || 40, 'old workers to leave', sub {
         return !grep { $old{$_} } $self->children();
     });
 }
@@ -202,7 +204,7 @@ sub stop {
     my @all = ($pid, $self->children());
 
     kill $name || 'QUIT', $pid;
-    wait_for($timeout || 20, 'nginx to leave after ' . ($name || 'QUIT'),
+    wait_for($timeout || 40, 'nginx to leave after ' . ($name || 'QUIT'),
         sub { !grep { kill 0, $_ } @all });
 
     return now() - $begin;
@@ -245,7 +247,7 @@ sub _finish {
     my ($self) = @_;
 
     my @all = ($self->pid() || (), $self->children());
-    eval { $self->stop('QUIT', 15); 1 } or do {
+    eval { $self->stop('QUIT', 60); 1 } or do {
         my $why = $@;
         kill 'KILL', @all;
         $self->_keep();
