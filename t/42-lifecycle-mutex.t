@@ -24,6 +24,8 @@ my %sections = (
     ngx_http_track_metrics_leader  => \&ask,
     ngx_http_track_lease_take      => \&ask,
     ngx_http_track_lease_renew     => \&ask,
+    ngx_http_track_lease_return    => \&reload_once,
+    ngx_http_track_leader_note     => \&new_schema,
     ngx_http_track_schema_publish  => \&new_schema,
 );
 
@@ -46,6 +48,13 @@ sub post {
 }
 
 sub ask { eval { $nginx->status() } }
+
+# A reload ends the worker that is watched; one is enough.
+my %reloaded;
+sub reload_once {
+    my ($pid) = @_;
+    $nginx->signal('HUP') if !$reloaded{$pid}++;
+}
 
 sub new_schema {
     $stack->psql(sprintf "INSERT INTO event_types (name) VALUES ('t%d');",
@@ -83,7 +92,7 @@ sub kill_inside {
     wait_for(60, "gdb to hold $pid", sub {
         slurp("/proc/$pid/status") =~ /^TracerPid:\s+[1-9]/m });
     eval { wait_for(60, "$pid to die in $function", sub {
-        $code->();
+        $code->($pid);
         return !kill(0, $pid) || !-e "/proc/$pid/exe";
     }) };
     kill 'KILL', $pid;
@@ -99,7 +108,7 @@ for my $function (sort keys %sections) {
     for my $steps (1, 15, 60) {
         my @workers = $nginx->workers();
         my $leader = $nginx->status()->{leader};
-        my ($pid) = $function =~ /renew|publish/ ? $leader
+        my ($pid) = $function =~ /renew|return|note|publish/ ? $leader
             : grep { $_ != $leader } @workers;
         $inside += kill_inside($pid, $function, $steps);
 
@@ -118,7 +127,7 @@ for my $function (sort keys %sections) {
 
 
 # nginx's master says whose lock it has broken.
-cmp_ok($nginx->log_count(qr/zone "track.*was locked by/), '>=', 12,
+cmp_ok($nginx->log_count(qr/zone "track.*was locked by/), '>=', 15,
     'they did hold the lock');
 
 
