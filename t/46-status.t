@@ -65,16 +65,24 @@ for (values %{ events($status) }) {
 is($accepted, $status->{counters}{events_accepted}, 'add up to all accepted');
 is($rejected, $status->{counters}{events_rejected}, 'and to all rejected');
 
+# Beats of the ledger pass through the queues as well.
+sub all_empty {
+    my ($status) = @_;
+    return !$status->{gauges}{kafka_queue}
+        && !grep { $_->{queue} } @{ $status->{workers} };
+}
+
 my $ack = $status->{ack_ms}{kafka};
 my $sum = 0;
 $sum += $_ for values %{ $ack->{buckets} };
 is($ack->{count}, $acks + 2, 'acknowledged requests');
 is($sum, $acks + 2, 'each in one bucket');
-cmp_ok($ack->{sum}, '<', 4000, 'and their time');
+cmp_ok($ack->{sum}, '<', 2000 * $ack->{count}, 'and their time');
 
-my @queues = map { $_->{queue} } @{ $status->{workers} };
-is_deeply(\@queues, [0, 0], 'gauges of each worker');
-is($status->{gauges}{kafka_queue}, 0, 'and of all');
+is(scalar(grep { defined $_->{queue} } @{ $status->{workers} }), 2,
+    'gauges of each worker');
+wait_for(20, 'empty queues', sub { all_empty($nginx->status()) });
+pass('empty queues, and of all');
 
 
 # --- reloads ---
@@ -112,7 +120,7 @@ for (my $n = 0; now() < $end; $n++) {
     $stack->psql($n % 2 ? 'DROP TABLE IF EXISTS nothing;'
         : "INSERT INTO event_types (name) VALUES ('t$n');") if $n % 3 == 0;
 }
-wait_for(30, 'two workers', sub { my @all = $nginx->children(); @all == 2 });
+wait_for(60, 'two workers', sub { my @all = $nginx->children(); @all == 2 });
 wait_for(10, 'an answer', sub { eval { $nginx->status() } });
 $http = Track::HTTP->new($nginx->port);
 wait_for(10, 'acceptance',
@@ -124,8 +132,10 @@ cmp_ok($status->{counters}{events_acked} - $began, '>=', $answered,
 cmp_ok($status->{counters}{events_accepted}
     + $status->{counters}{events_rejected}, '>=',
     $status->{counters}{events_acked}, 'none was acknowledged unjudged');
-is($status->{gauges}{kafka_queue}, 0, 'no gauge is left behind');
-is($status->{gauges}{workers}, 2, 'but of two workers');
+wait_for(20, 'empty queues', sub { all_empty($nginx->status()) });
+pass('no gauge is left behind');
+wait_for(20, 'slots', sub { $nginx->status()->{gauges}{workers} == 2 });
+pass('but of two workers');
 wait_for(10, 'a leader', sub { my $leader = $nginx->status()->{leader};
     grep { $_ == $leader } $nginx->workers() });
 pass('one of them leads');
@@ -144,7 +154,7 @@ for my $number (1, 9) {
         @all == $number && $nginx->workers() == $number });
     $http = Track::HTTP->new($nginx->port);
     is($http->post('/track', good())->{status}, 204, "$number workers serve");
-    wait_for(5, "$number slots", sub {
+    wait_for(20, "$number slots", sub {
         @{ $nginx->status()->{workers} } == $number });
     is($nginx->status()->{counters}{events_accepted}, ++$counts,
         'and count on');

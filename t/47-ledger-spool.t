@@ -23,7 +23,8 @@ my $good = event('click', { name => 'a' });
 my @topics = qw(tracking_events tracking_events_rejected made_later);
 
 sub conf {
-    my ($zone, $extra) = @_;
+    my ($zone, $extra, $timeout) = @_;
+    $timeout //= '1s';
 
     return qq{
     track_postgres "%%POSTGRES%%";
@@ -32,7 +33,7 @@ sub conf {
     track_kafka_brokers %%KAFKA%%;
     track_kafka_property message.timeout.ms 4000;
     track_kafka_property topic.metadata.propagation.max.ms 1000;
-    track_ack_timeout 1s;
+    track_ack_timeout $timeout;
     $extra
 
     server {
@@ -127,15 +128,17 @@ my $small = Track::Nginx->new(stack => $stack, http => conf('64k', ''),
     known => [qr{is too small}]);
 my ($least) = $small->check()->{err} =~ /too small: (\d+k) is the least/
     or BAIL_OUT('no least size of the zone');
-$small = Track::Nginx->new(stack => $stack, http => conf($least, ''),
+$small = Track::Nginx->new(stack => $stack, http => conf($least, '', '3s'),
     workers => 24)->start();
 wait_schema($small);
 
 my $line = qr/all (\d+) books of track_zone .* are taken/;
-wait_for(10, 'workers without a book', sub { $small->log_count($line) });
+wait_for(30, 'workers without a book', sub { $small->log_count($line) });
 my ($books) = $small->error_log() =~ $line;
-wait_for(10, 'all of them', sub {
+wait_for(30, 'all of them', sub {
     $small->log_count($line) == 24 - $books });
+wait_for(20, 'the count', sub {
+    $small->status()->{counters}{ledger_unbooked} >= 24 - $books });
 is($small->status()->{counters}{ledger_unbooked}, 24 - $books,
     "24 workers, $books books");
 

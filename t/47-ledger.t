@@ -96,7 +96,7 @@ sub total {
 
 # (The verdict that wait_schema() asks for numbers a rejected event too.)
 my $before = total('upto', values %{ wait_edges($stack, 'the first beat',
-    sub { %{ $_[0] } }) });
+    sub { total('upto', values %{ $_[0] }) }) });
 
 is($http->post('/track', $good)->{status}, 204, 'an event');
 is($http->post('/track', [$good, $bad, $good])->{status}, 200,
@@ -114,9 +114,12 @@ ok(!(grep { $_->{end} } @edges), 'no worker has left');
 ok($_->{host} && $_->{worker} && $_->{started_at}, 'a beat says of whom it is')
     for @edges;
 
-my $count = beats($stack);
-Time::HiRes::sleep(3);
-is(scalar beats($stack), $count, 'nothing happens: nothing is said');
+wait_for(30, 'silence', sub {
+    my $count = beats($stack);
+    Time::HiRes::sleep(3);
+    return $count == beats($stack);
+});
+pass('nothing happens: nothing is said');
 ledger_ok($stack, 'the topics agree');
 
 
@@ -141,10 +144,12 @@ ledger_ok($stack, 'reload: the topics agree');
 # --- kill -9 with requests in flight ---
 
 kill 'STOP', $stack->pid('kafka');
+my $accepted = $nginx->status()->{counters}{events_accepted};
 my @waiting = map { Track::HTTP->new($nginx->port)->connect() } 1 .. 20;
 $_->write($_->request('/track', json_encode([$good, $good, $bad])))
     for @waiting;
-Time::HiRes::sleep(0.5);
+wait_for(20, 'all to be under way', sub {
+    $nginx->status()->{counters}{events_accepted} >= $accepted + 40 });
 kill 'KILL', $nginx->workers();
 kill 'CONT', $stack->pid('kafka');
 
@@ -221,7 +226,8 @@ wait_schema($nginx);
 $lost = total('lost', values %{ edges($stack) });
 $stack->stop('kafka');
 $http = Track::HTTP->new($nginx->port);
-my @answers = map { $http->post('/none', [($good) x 500]) } 1 .. 132;
+my $many = json_encode([($good) x 500]);    # (within message.timeout.ms)
+my @answers = map { $http->post('/none', $many) } 1 .. 132;
 is_deeply([map { $_->{status} } @answers], [(202) x 131, 503],
     '65,500 events may be open, 66,000 may not');
 is($answers[-1]{json}{error}{code}, 'unavailable', 'unavailable');
@@ -230,7 +236,7 @@ $stack->start('kafka');
 wait_edges($stack, 'their end', sub {
     total('lost', values %{ $_[0] }) >= $lost }, 20);
 wait_for(20, '202 again', sub {
-    $http->post('/none', [($good) x 500])->{status} == 202 });
+    $http->post('/none', $many)->{status} == 202 });
 ledger_ok($stack, 'a full book: the topics agree', wait => 40);
 
 
