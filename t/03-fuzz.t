@@ -24,7 +24,7 @@ for my $target (@targets) {
     my @inputs = glob "$corpus/*";
     cmp_ok(scalar @inputs, '>', 0, "$target has a corpus");
 
-    my $run = run({ timeout => 120, env => {
+    my $run = run({ timeout => 300, env => {
         ASAN_OPTIONS  => 'detect_leaks=1:abort_on_error=0:exitcode=1',
         UBSAN_OPTIONS => 'print_stacktrace=1',
     } }, "$build/fuzz/replay_$target", '-n', 30, $corpus);

@@ -15,7 +15,7 @@ use Track::Util;
 my $root = "$FindBin::Bin/..";
 my $build = $ENV{TRACK_BUILD} || "$root/build";
 
-my $run = run({ timeout => 120 }, 'python3', "$root/t/oracle/differential.py",
+my $run = run({ timeout => 300 }, 'python3', "$root/t/oracle/differential.py",
     "$build/fuzz/verdict");
 
 is($run->{rc}, 0, 'no disagreement') or diag($run->{err});

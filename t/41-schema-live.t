@@ -18,7 +18,7 @@ use Track::Nginx;
 use Track::Oracle;
 use Track::Util;
 
-use constant LIMIT => 5;    # seconds from COMMIT to enforced
+use constant LIMIT => 20;   # seconds from COMMIT to enforced
 
 my $stack = edge_stack();
 my $oracle = Track::Oracle->new($stack);
@@ -171,7 +171,11 @@ is_deeply([grep { /^5/ } keys %{ $summary->{answers} }], [],
 cmp_ok($summary->{verdicts}{acked}, '>', 200, 'of many');
 $oracle->check('every acknowledged event is in Kafka', log_only => 1);
 
-my @images = glob $nginx->dir . '/schema/*';
+my @images;
+eval { wait_for(20, 'old images to be removed', sub {
+    @images = glob $nginx->dir . '/schema/*';
+    return @images <= 4;
+}) };
 cmp_ok(scalar @images, '<=', 4, 'old images are removed')
     or diag("@images");
 

@@ -111,7 +111,7 @@ once_each($stack, 'all but the damaged',
     [grep { $_ ne $broken && $_ ne $torn } @ids]);
 my $times = times_in($stack);
 ok(!$times->{$broken}, 'what was damaged was not sent');
-is(counter($nginx, 'spool_corrupt'), 1, 'but counted');
+is(wait_counter($nginx, 'spool_corrupt', 1), 1, 'but counted');
 
 my ($aside) = spool_files($path, 'aside.seg');
 ok($aside, 'and set aside');
@@ -120,6 +120,8 @@ my @apart = map { json_decode($_) }
 is(@apart, 1, 'cat --aside shows it');
 is($apart[0]{kind}, 'damaged', 'as damaged');
 like($apart[0]{value}, qr/tracking_events/, 'with its bytes');
+eval { wait_for(20, 'the line', sub {
+    $nginx->log_count(qr/see track-spool cat --aside/) }) };
 is($nginx->log_count(qr/see track-spool cat --aside/), 1, 'the log says so');
 
 # The operator takes it away.
@@ -191,10 +193,11 @@ SKIP: {
         return !grep { !$times->{$_} } @readable;
     });
     pass('all that can be read is delivered');
-    ok($nginx->log_count(qr/open\(\) of "00000002\.seg" .* failed/),
+    ok(wait_for(20, 'the line', sub {
+        $nginx->log_count(qr/open\(\) of "00000002\.seg" .* failed/) }),
         'the log names the rest');
     chown $uid, $gid, $blocked;
-    wait_for(40, 'the rest', sub { !-e $blocked });
+    wait_for(60, 'the rest', sub { !-e $blocked });
     once_each($stack, 'mended', \@ids);
 }
 
@@ -215,7 +218,7 @@ wait_drained($path, 60);
 once_each($stack, 'small ones', $little->{'204 spool'},
     topic => 'small_records');
 once_each($stack, 'other topics', $other->{'204 spool'});
-is(counter($nginx, 'spool_aside'), 2, 'two were refused for good');
+is(wait_counter($nginx, 'spool_aside', 2), 2, 'two were refused for good');
 @apart = map { json_decode($_) }
     split /\n/, spool_tool('cat', '--aside', '--json', $path)->{out};
 is_deeply([sort map { json_decode($_->{value})->{event_id} } @apart],
@@ -235,7 +238,7 @@ $stack->start('kafka');
 wait_for(60, 'all but those', sub { spool_waits($path) == 10 });
 once_each($stack, 'other topics go on', $other->{'204 spool'});
 $other = spool_post($nginx, 3, path => '/spool');
-wait_for(20, 'new ones', sub { spool_waits($path) == 10 });
+wait_for(60, 'new ones', sub { spool_waits($path) == 10 });
 
 # Meanwhile track-spool does not touch what a living nginx owns.
 $drain = spool_tool('drain', '-b', $brokers, $path);

@@ -28,7 +28,7 @@ spool_post($nginx, 1, path => '/spool');
 
 my ($old) = $nginx->workers();
 $nginx->signal('HUP');
-wait_for(20, 'the old worker to leave', sub { !kill 0, $old });
+wait_for(40, 'the old worker to leave', sub { !kill 0, $old });
 pass('the old worker has left');
 
 disk($nginx);

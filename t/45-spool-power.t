@@ -113,21 +113,21 @@ sub watch {
     spit($log, '');
     chmod 0666, $log;
     $nginx->reload();
-    wait_for(20, 'workers without a spool', sub {
+    wait_for(40, 'workers without a spool', sub {
         my %own = map { $_->{edge} => 1 } @{ $nginx->status->{workers} };
         return !grep { $own{ $_->{edge} } } spool_list($path);
     });
 }
 
 
-# Posts from four clients for a while; returns the ids that were acknowledged.
+# Posts from four clients until so many are acknowledged; returns their ids.
 sub load {
-    my ($seconds) = @_;
+    my ($n) = @_;
     my @http = map { Track::HTTP->new($nginx->port)->connect() } 1 .. 4;
-    my $end = now() + $seconds;
+    my $end = now() + 90;
     my @acked;
 
-    while (now() < $end) {
+    while (@acked < $n && now() < $end) {
         my @ids = map { uuid() } @http;
         $http[$_]->write($http[$_]->request('/track', json_encode(event(
             'click', { name => 'x' x int rand 2000 },
@@ -143,7 +143,7 @@ sub load {
 for my $round (1 .. 3) {
     $stack->stop('kafka');
     watch();
-    my @acked = load(2);
+    my @acked = load(300);
     cmp_ok(scalar @acked, '>', 20, scalar @acked . ' events were acknowledged');
     my @segments = spool_files($path, '*.seg');
     cmp_ok(scalar @segments, '>', 1, 'in ' . @segments . ' segments');
@@ -168,7 +168,7 @@ for my $lie ('syncdir lie', 'sync lie') {
     $stack->stop('kafka');
     disk($nginx, $lie);
     watch();
-    my @acked = load(1);
+    my @acked = load(40);
     cmp_ok(power_fails(), '>', 0, "$lie: something is lost");
     disk($nginx);
     File::Path::remove_tree(glob "$path/[0-9a-f]*");

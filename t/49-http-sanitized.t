@@ -30,7 +30,7 @@ for my $test (qw(40-http-bodies 40-http-ndjson 40-http-gzip
 {
     # What nginx still holds when a worker ends is not looked for: its pools go
     # with the process.
-    my $run = run({ timeout => 300, dir => $root, env => {
+    my $run = run({ timeout => 600, dir => $root, env => {
         TRACK_MODULE  => $module,
         TRACK_PRELOAD => $asan,
         ASAN_OPTIONS  => 'detect_leaks=0',

@@ -16,7 +16,7 @@ use Track::Kafka;
 use Track::Stack;
 use Track::Util;
 
-use constant LIMIT => 5;    # seconds from COMMIT to the column
+use constant LIMIT => 20;   # seconds from COMMIT to the column
 
 my $stack = Track::Stack->new(qw(postgres kafka clickhouse loader));
 my $brokers = $stack->env('KAFKA_BROKERS');
@@ -142,7 +142,7 @@ is(value_of(produce('{"other":"x"}', '00000000-3'), 'fields_extra[\'other\']'),
     'x', 'another lineage: the same');
 is(value_of(produce('{"other":"y"}', 'none of ours'), 'fields_extra[\'other\']'),
     'y', 'another producer\'s: the same');
-cmp_ok(now() - $since, '<', 15, 'none is waited for longer than one look');
+cmp_ok(now() - $since, '<', 40, 'none is waited for longer than one look');
 
 
 # --- PostgreSQL away ---
@@ -156,7 +156,7 @@ $since = now();
 is(value_of(produce('{"b1":9,"new":1}', "$lineage-1000000"),
     'fields_extra[\'new\']'), 1, 'a version that cannot be read: unknown fields'
     . ' are extra');
-cmp_ok(now() - $since, '<', 15, sprintf 'after a bounded time (%.1f s)',
+cmp_ok(now() - $since, '<', 40, sprintf 'after a bounded time (%.1f s)',
     now() - $since);
 
 $stack->kill_part('loader');

