@@ -11,7 +11,12 @@
 #define TRK_SEQSET_PAGES  (1024 * 1024) /* of a set */
 
 
+/* stands for each page of which all are in; only its address counts */
+static trk_seqset_page_t  trk_seqset_full;
+
+
 static int trk_seqset_reach(trk_seqset_t *set, uint64_t page);
+static trk_seqset_page_t *trk_seqset_split(trk_seqset_page_t **page);
 static uint64_t trk_seqset_find(const trk_seqset_t *set, uint64_t from,
     uint64_t skip);
 
@@ -22,7 +27,9 @@ trk_seqset_free(trk_seqset_t *set)
     size_t  i;
 
     for (i = 0; i < set->npages; i++) {
-        free(set->pages[i]);
+        if (set->pages[i] != &trk_seqset_full) {
+            free(set->pages[i]);
+        }
     }
 
     free(set->pages);
@@ -45,6 +52,10 @@ trk_seqset_add(trk_seqset_t *set, uint64_t seq)
 
     page = &set->pages[seq / TRK_SEQSET_BITS - set->base];
 
+    if (*page == &trk_seqset_full) {
+        return TRK_OK;
+    }
+
     if (*page == NULL) {
         *page = calloc(1, sizeof(trk_seqset_page_t));
         if (*page == NULL) {
@@ -59,6 +70,11 @@ trk_seqset_add(trk_seqset_t *set, uint64_t seq)
         (*page)->bits[i] |= bit;
         (*page)->n++;
         set->count++;
+    }
+
+    if ((*page)->n == TRK_SEQSET_BITS) {
+        free(*page);
+        *page = &trk_seqset_full;
     }
 
     return TRK_OK;
@@ -132,6 +148,11 @@ trk_seqset_remove(trk_seqset_t *set, uint64_t seq)
     }
 
     page = &set->pages[seq / TRK_SEQSET_BITS - set->base];
+
+    if (*page == &trk_seqset_full && trk_seqset_split(page) == NULL) {
+        return;
+    }
+
     i = seq % TRK_SEQSET_BITS / 64;
 
     (*page)->bits[i] &= ~((uint64_t) 1 << seq % 64);
@@ -141,6 +162,27 @@ trk_seqset_remove(trk_seqset_t *set, uint64_t seq)
         free(*page);
         *page = NULL;
     }
+}
+
+
+/* A full page is to lose one: it gets bits of its own.  NULL: no memory. */
+
+static trk_seqset_page_t *
+trk_seqset_split(trk_seqset_page_t **page)
+{
+    trk_seqset_page_t  *p;
+
+    p = malloc(sizeof(trk_seqset_page_t));
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p->n = TRK_SEQSET_BITS;
+    memset(p->bits, 0xff, sizeof(p->bits));
+
+    *page = p;
+
+    return p;
 }
 
 
@@ -157,6 +199,10 @@ trk_seqset_has(const trk_seqset_t *set, uint64_t seq)
     }
 
     p = set->pages[page - set->base];
+
+    if (p == &trk_seqset_full) {
+        return 1;
+    }
 
     return p && (p->bits[seq % TRK_SEQSET_BITS / 64] >> seq % 64 & 1);
 }
@@ -207,9 +253,9 @@ trk_seqset_find(const trk_seqset_t *set, uint64_t from, uint64_t skip)
 
         p = set->pages[page];
 
-        if (p == NULL) {
+        if (p == NULL || p == &trk_seqset_full) {
 
-            if (skip) {
+            if ((p == NULL) == (skip != 0)) {
                 return from;
             }
 

@@ -1,10 +1,10 @@
 /*
  * A set of sequence numbers that are mostly dense: bits in pages, of which
- * only those with a bit exist.  The spool keeps one for each edge: what of it
- * lies on this disk and not in Kafka yet.
+ * only those exist that are neither empty nor full.  The spool keeps one for
+ * each edge: what of it lies on this disk and not in Kafka yet.
  *
- * Memory: 4 KiB for each 32,768 numbers of which one is in, and 16 bytes for
- * each 32,768 between the least and the greatest of them.
+ * Memory: 4 KiB for each 32,768 numbers of which some are in and some are not,
+ * and 16 bytes for each 32,768 between the least and the greatest of them.
  */
 
 #ifndef TRK_SEQSET_H
@@ -20,7 +20,8 @@ typedef struct {
 
 /* Zeroed memory is an empty set. */
 typedef struct {
-    trk_seqset_page_t **pages;      /* owned; NULL: none of them is in */
+    trk_seqset_page_t **pages;      /* owned; NULL: none of them is in; full
+                                       ones are one and the same */
     size_t              npages;
     uint64_t            base;       /* page number of pages[0] */
     uint64_t            count;
@@ -33,7 +34,8 @@ void trk_seqset_free(trk_seqset_t *set);
  * is in (3 * 10^10 numbers); TRK_NOMEM. */
 TRK_MUSTCHECK int trk_seqset_add(trk_seqset_t *set, uint64_t seq);
 
-/* Of one that is not there: nothing. */
+/* Of one that is not there: nothing.  Without memory for a page that was full
+ * it stays. */
 void trk_seqset_remove(trk_seqset_t *set, uint64_t seq);
 
 int trk_seqset_has(const trk_seqset_t *set, uint64_t seq);

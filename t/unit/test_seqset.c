@@ -98,6 +98,44 @@ simple(void)
 }
 
 
+/* Numbers in a row take no memory, however many they are. */
+static void
+dense(void)
+{
+    uint64_t      i, first, last;
+    trk_seqset_t  set;
+
+    memset(&set, 0, sizeof(set));
+
+    for (i = 10; i < 200000; i++) {
+        if (trk_seqset_add(&set, i) != TRK_OK) {
+            break;
+        }
+    }
+
+    ok(i == 200000 && set.count == 200000 - 10, "a long run");
+    ok(set.pages[1] && set.pages[1] == set.pages[2]
+       && set.pages[1] == set.pages[5], "its full pages are the same");
+    ok(trk_seqset_next(&set, 0, &first, &last) && first == 10
+       && last == 199999, "the run is whole");
+    is_int(trk_seqset_add(&set, 70000), TRK_OK, "one of them again");
+    is_int(set.count, 200000 - 10, "counts once");
+
+    trk_seqset_remove(&set, 70000);
+    ok(set.pages[1] != set.pages[2] && set.pages[1] == set.pages[5],
+       "one is taken out: that page is for itself");
+    ok(!trk_seqset_has(&set, 70000) && trk_seqset_has(&set, 69999)
+       && trk_seqset_has(&set, 70001), "without that one");
+    ok(trk_seqset_next(&set, 70000, &first, &last) && first == 70001
+       && last == 199999, "and the run is two");
+
+    is_int(trk_seqset_add(&set, 70000), TRK_OK, "back again");
+    ok(set.pages[1] == set.pages[2], "it is one of them again");
+
+    trk_seqset_free(&set);
+}
+
+
 static void
 random_walk(uint64_t base)
 {
@@ -144,6 +182,7 @@ int
 main(void)
 {
     simple();
+    dense();
     random_walk(0);
     random_walk(32768);
     random_walk(UINT64_C(1) << 50);
