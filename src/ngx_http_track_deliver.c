@@ -341,7 +341,7 @@ ngx_http_track_deliver_report(ngx_http_track_message_t *m,
     if (outcome == NGX_HTTP_TRACK_DELIVERED) {
 
         if (m->place.segment) {
-            ngx_http_track_spool_done(wk, &m->place);
+            ngx_http_track_spool_done(wk, m);
         }
 
         if (!m->spooled) {
@@ -350,7 +350,7 @@ ngx_http_track_deliver_report(ngx_http_track_message_t *m,
         }
 
     } else if (m->place.segment) {
-        ngx_http_track_spool_release(wk, &m->place);
+        ngx_http_track_spool_release(wk, m);
 
     } else {
         w->failed = 1;

@@ -2,7 +2,9 @@
 /*
  * The spool of a worker: its life, its gauges, and what its parts share.
  *
- *   _spool_write   appends, group commit
+ *   _spool_segment records in memory
+ *   _spool_append  what comes in
+ *   _spool_write   group commit
  *   _spool_drain   sends what waits to Kafka
  *   _spool_keep    marks, what is to be removed, adoption, quota
  *   _spool_io      folders and files, in threads
@@ -385,81 +387,6 @@ ngx_http_track_spool_thread(void *data)
 }
 
 
-ngx_http_track_segment_t *
-ngx_http_track_segment_add(ngx_http_track_home_t *home, uint32_t number)
-{
-    ngx_http_track_segment_t  *segment;
-
-    segment = ngx_calloc(sizeof(ngx_http_track_segment_t), ngx_cycle->log);
-    if (segment == NULL) {
-        return NULL;
-    }
-
-    segment->home = home;
-    segment->number = number;
-    segment->fd = -1;
-    segment->end = TRK_SPOOL_HEADER;
-    segment->cursor = TRK_SPOOL_HEADER;
-
-    ngx_queue_insert_tail(&home->segments, &segment->queue);
-
-    return segment;
-}
-
-
-void
-ngx_http_track_segment_free(ngx_http_track_segment_t *segment)
-{
-    ngx_queue_remove(&segment->queue);
-
-    free(segment->states);
-    free(segment->seqs);
-    ngx_free(segment);
-}
-
-
-void
-ngx_http_track_spool_close_record(ngx_http_track_segment_t *segment,
-    uint32_t index, u_char state, uint64_t seq)
-{
-    ngx_http_track_holding_t  *holding;
-
-    switch (segment->states[index]) {
-
-    case NGX_HTTP_TRACK_SPOOL_HELD:
-        segment->held--;
-        break;
-
-    case NGX_HTTP_TRACK_SPOOL_WAITS:
-    case NGX_HTTP_TRACK_SPOOL_SENT:
-    case NGX_HTTP_TRACK_SPOOL_BAD:
-        segment->waits -= (index < segment->written);
-        break;
-
-    default: /* DONE, APART, NONE */
-        return;
-    }
-
-    segment->open--;
-    segment->states[index] = state;
-
-    if (state == NGX_HTTP_TRACK_SPOOL_DONE && seq) {
-        holding = &segment->home->holding;
-        trk_seqset_remove(&holding->held, seq);
-        holding->changes++;
-    }
-
-    if (segment->mark_from == segment->mark_to) {
-        segment->mark_from = index;
-        segment->mark_to = index + 1;
-
-    } else {
-        segment->mark_from = ngx_min(segment->mark_from, index);
-        segment->mark_to = ngx_max(segment->mark_to, index + 1);
-    }
-}
-
-
 const ngx_http_track_holding_t *
 ngx_http_track_spool_holding(ngx_http_track_worker_t *wk, ngx_uint_t i)
 {
@@ -556,6 +483,7 @@ ngx_http_track_spool_timer_handler(ngx_event_t *ev)
         ngx_http_track_spool_write_end(spool);
     }
 
+    ngx_http_track_spool_fold(spool);
     ngx_http_track_spool_gauges(spool);
     ngx_http_track_spool_adopt_sure(spool);
     ngx_http_track_spool_drain_wake(spool, spool->worker->slot->kafka

@@ -63,11 +63,11 @@ ngx_int_t ngx_http_track_spool_append(ngx_http_track_worker_t *wk,
 
 /* Kafka has it after all. */
 void ngx_http_track_spool_done(ngx_http_track_worker_t *wk,
-    ngx_http_track_place_t *place);
+    ngx_http_track_message_t *m);
 
 /* The producer has given it up: the drain's from now on. */
 void ngx_http_track_spool_release(ngx_http_track_worker_t *wk,
-    ngx_http_track_place_t *place);
+    ngx_http_track_message_t *m);
 
 /* for the ledger: an edge of which records lie in a spool of this worker, its
  * own or an adopted one's */

@@ -333,6 +333,9 @@ ngx_http_track_spool_load_done(ngx_http_track_spool_t *spool)
                                               &keeper->seqs);
         if (segment == NULL) {
             keeper->rc = -1;
+
+        } else {
+            ngx_http_track_segment_fold(spool, segment);
         }
     }
 
@@ -384,6 +387,7 @@ ngx_http_track_spool_loaded(ngx_http_track_home_t *home,
     segment->waits = loaded->waits;
     segment->oldest = loaded->oldest;
     segment->rejected = loaded->rejected;
+    segment->patchy = (loaded->bad || loaded->lost);
     segment->ended = 1;
 
     for (last = 0; trk_seqset_next(seqs, last, &first, &last); last++) {

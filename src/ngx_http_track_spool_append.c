@@ -9,9 +9,6 @@
 #include "ngx_http_track_spool_inner.h"
 
 
-#define NGX_HTTP_TRACK_SPOOL_GONE   ((uint32_t) -1) /* index: Kafka has it */
-
-
 static ngx_int_t ngx_http_track_spool_reserve(ngx_http_track_spool_t *spool,
     size_t size, size_t rejected);
 static void ngx_http_track_spool_full(ngx_http_track_spool_t *spool,
@@ -24,8 +21,6 @@ static ngx_http_track_segment_t *ngx_http_track_spool_segment(
     ngx_http_track_spool_t *spool, size_t size, size_t n);
 static ngx_http_track_chunk_t *ngx_http_track_spool_chunk(
     ngx_http_track_spool_t *spool, ngx_http_track_segment_t *segment);
-static void ngx_http_track_spool_place(ngx_http_track_segment_t *segment,
-    ngx_http_track_message_t *m);
 
 
 ngx_int_t
@@ -216,7 +211,7 @@ ngx_http_track_spool_put(ngx_http_track_spool_t *spool,
     }
 
     for (i = 0; i < batch->n; i++) {
-        ngx_http_track_spool_place(segment, batch->messages[i]);
+        ngx_http_track_segment_place(segment, batch->messages[i]);
     }
 
     if (segment->oldest == 0) {
@@ -242,9 +237,6 @@ static ngx_http_track_segment_t *
 ngx_http_track_spool_segment(ngx_http_track_spool_t *spool, size_t size,
     size_t n)
 {
-    u_char                    *states;
-    uint32_t                   room;
-    uint64_t                  *seqs;
     ngx_http_track_segment_t  *segment;
 
     segment = spool->active;
@@ -266,28 +258,7 @@ ngx_http_track_spool_segment(ngx_http_track_spool_t *spool, size_t size,
         spool->active = segment;
     }
 
-    if (segment->room - segment->n >= n) {
-        return segment;
-    }
-
-    room = ngx_max(segment->room * 2, segment->n + (uint32_t) n + 1024);
-
-    states = realloc(segment->states, room);
-    if (states == NULL) {
-        return NULL;
-    }
-
-    segment->states = states;
-
-    seqs = realloc(segment->seqs, room * sizeof(uint64_t));
-    if (seqs == NULL) {
-        return NULL;
-    }
-
-    segment->seqs = seqs;
-    segment->room = room;
-
-    return segment;
+    return ngx_http_track_segment_room(segment, n) == NGX_OK ? segment : NULL;
 }
 
 
@@ -327,72 +298,4 @@ ngx_http_track_spool_chunk(ngx_http_track_spool_t *spool,
     ngx_queue_insert_tail(&spool->chunks, &chunk->queue);
 
     return chunk;
-}
-
-
-/* What was appended before, and is known to be in Kafka since, needs no
- * draining; see _failed(). */
-
-static void
-ngx_http_track_spool_place(ngx_http_track_segment_t *segment,
-    ngx_http_track_message_t *m)
-{
-    uint32_t    index;
-    ngx_uint_t  done;
-
-    index = segment->n++;
-    done = (m->place.index == NGX_HTTP_TRACK_SPOOL_GONE);
-
-    segment->states[index] = done ? NGX_HTTP_TRACK_SPOOL_DONE
-                             : m->held ? NGX_HTTP_TRACK_SPOOL_HELD
-                                       : NGX_HTTP_TRACK_SPOOL_WAITS;
-    segment->seqs[index] = m->seq;
-    segment->open += !done;
-    segment->held += !done && m->held;
-
-    m->place.segment = done ? NULL : segment;
-    m->place.index = done ? NGX_HTTP_TRACK_SPOOL_GONE : index;
-}
-
-
-void
-ngx_http_track_spool_done(ngx_http_track_worker_t *wk,
-    ngx_http_track_place_t *place)
-{
-    ngx_http_track_segment_t  *segment;
-
-    segment = place->segment;
-
-    if (segment) {
-        ngx_http_track_spool_close_record(segment, place->index,
-                                          NGX_HTTP_TRACK_SPOOL_DONE,
-                                          segment->seqs[place->index]);
-        place->segment = NULL;
-        place->index = NGX_HTTP_TRACK_SPOOL_GONE;
-    }
-}
-
-
-void
-ngx_http_track_spool_release(ngx_http_track_worker_t *wk,
-    ngx_http_track_place_t *place)
-{
-    uint32_t                   index;
-    ngx_http_track_segment_t  *segment;
-
-    segment = place->segment;
-    index = place->index;
-
-    if (segment == NULL || segment->states[index] != NGX_HTTP_TRACK_SPOOL_HELD)
-    {
-        return;
-    }
-
-    segment->states[index] = NGX_HTTP_TRACK_SPOOL_WAITS;
-    segment->held--;
-
-    if (index < segment->written) {
-        segment->waits++;
-        ngx_http_track_spool_drain_wake(wk->spool, 0);
-    }
 }

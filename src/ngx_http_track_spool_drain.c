@@ -247,6 +247,7 @@ ngx_http_track_drain_read(ngx_http_track_spool_t *spool)
     drain->number = drain->segment->number;
     drain->end = drain->segment->size;
     drain->written = drain->segment->written;
+    drain->folded = drain->segment->states ? 0 : drain->segment->n;
     drain->nitems = 0;
     drain->suspects = 0;
     drain->phase = NGX_HTTP_TRACK_DRAIN_READS;
@@ -275,11 +276,19 @@ ngx_http_track_drain_read_done(ngx_http_track_spool_t *spool)
         /* what can be read of it is tried again in the next pass */
 
         ngx_http_track_spool_say_once(spool, drain->error);
+        free(drain->states);
+        drain->states = NULL;
+
         drain->left = 1;
         drain->nitems = 0;
         drain->next = drain->segment->size;
         ngx_http_track_drain_leave(spool);
         return;
+    }
+
+    if (drain->states) {
+        ngx_http_track_segment_unfold(drain->segment, drain->states);
+        drain->states = NULL;
     }
 
     for (i = 0; i < drain->nitems; i++) {
@@ -578,7 +587,7 @@ ngx_http_track_drain_go_on(ngx_http_track_spool_t *spool)
 static void
 ngx_http_track_drain_leave(ngx_http_track_spool_t *spool)
 {
-    ngx_http_track_segment_t      *segment;
+    ngx_http_track_segment_t      *segment, *last;
     ngx_http_track_spool_drain_t  *drain;
 
     drain = &spool->drain;
@@ -593,15 +602,18 @@ ngx_http_track_drain_leave(ngx_http_track_spool_t *spool)
         return;
     }
 
-    segment = ngx_http_track_drain_find(spool, segment);
+    last = segment;
+    segment = ngx_http_track_drain_find(spool, last);
 
     if (segment) {
         ngx_http_track_drain_enter(spool, segment);
+        ngx_http_track_segment_fold(spool, last);
         ngx_http_track_drain_read(spool);
         return;
     }
 
     drain->segment = NULL;
+    ngx_http_track_segment_fold(spool, last);
 
     if (drain->left) {
 

@@ -577,6 +577,7 @@ ngx_http_track_spool_file_count(ngx_http_track_spool_loaded_t *loaded,
 
     for (i = loaded->n; i < record->index; i++) {
         loaded->states[i] = NGX_HTTP_TRACK_SPOOL_NONE;
+        loaded->lost++;
     }
 
     mark = loaded->states[record->index];

@@ -1,8 +1,9 @@
 
 /*
- * What the files of the spool share: _spool (life, housekeeping), _spool_write
- * (append, group commit), _spool_drain, _spool_adopt.  All of it belongs to the
- * event loop of one worker, but for what a job that is busy points to: that
+ * What the files of the spool share: _spool (life), _spool_segment (records
+ * in memory), _spool_append, _spool_write (group commit), _spool_drain and
+ * _spool_piece, _spool_keep (housekeeping), _spool_adopt.  All of it belongs to
+ * the event loop of one worker, but for what a job that is busy points to: that
  * belongs to its thread until its `done` is called.
  */
 
@@ -20,6 +21,7 @@
 #define NGX_HTTP_TRACK_SPOOL_HUNG     5000      /* ms without an answer */
 #define NGX_HTTP_TRACK_SPOOL_BUFFER   (64 * 1024 * 1024)    /* unwritten */
 #define NGX_HTTP_TRACK_SPOOL_TOPICS   16        /* held back at a time */
+#define NGX_HTTP_TRACK_SPOOL_RUNS     16        /* of numbers, of a segment */
 
 
 typedef struct ngx_http_track_home_s  ngx_http_track_home_t;
@@ -41,6 +43,14 @@ struct ngx_http_track_job_s {
 };
 
 
+/* Records from index on have the numbers from seq on, up to the next run. */
+
+typedef struct {
+    uint32_t                     index;
+    uint64_t                     seq;
+} ngx_http_track_spool_run_t;
+
+
 /* a segment of a spool; records are on the disk up to `size` */
 
 struct ngx_http_track_segment_s {
@@ -50,9 +60,9 @@ struct ngx_http_track_segment_s {
     int                          fd;            /* to write; -1 */
     off_t                        size;          /* written and synced */
     off_t                        end;           /* appended */
-    u_char                      *states;        /* ..._spool_state_e */
-    uint64_t                    *seqs;          /* of our records; or NULL */
-    uint32_t                     room;          /* of both */
+    u_char                      *states;        /* ..._spool_state_e; NULL:
+                                                   it is folded */
+    uint32_t                     room;          /* of states */
     uint32_t                     n;             /* records appended */
     uint32_t                     written;       /* of those, on the disk */
     uint32_t                     open;          /* neither DONE nor APART */
@@ -65,8 +75,11 @@ struct ngx_http_track_segment_s {
     uint32_t                     mark_to;       /*   [from, to) */
     int64_t                      oldest;        /* ms, wall clock; 0: none */
     size_t                       rejected;      /* bytes */
+    ngx_http_track_spool_run_t   runs[NGX_HTTP_TRACK_SPOOL_RUNS];
+    ngx_uint_t                   nruns;
+    uint32_t                     numbered;      /* records that runs cover */
     unsigned                     ended:1;       /* takes no more records */
-    unsigned                     gone:1;        /* being unlinked */
+    unsigned                     patchy:1;      /* indexes without a record */
 };
 
 
@@ -163,6 +176,8 @@ typedef struct {
     uint32_t                     number;
     off_t                        end;           /* read no further: */
     uint32_t                     written;       /*   as many records */
+    uint32_t                     folded;        /* marks to be read, too, */
+    u_char                      *states;        /*   if so */
     off_t                        next;
     uint32_t                     next_index;
     int                          rc;
@@ -268,16 +283,41 @@ ngx_int_t ngx_http_track_spool_post(ngx_http_track_job_t *job);
 ngx_int_t ngx_http_track_spool_within(void (*f)(void *data), void *data,
     ngx_msec_t ms);
 
-/* A record leaves the drain's hands, and the spool: state DONE or APART. */
-void ngx_http_track_spool_close_record(ngx_http_track_segment_t *segment,
-    uint32_t index, u_char state, uint64_t seq);
+#define ngx_http_track_spool_now()                                            \
+    ((int64_t) ngx_cached_time->sec * 1000 + (int64_t) ngx_cached_time->msec)
+
+
+/* ngx_http_track_spool_segment.c */
 
 ngx_http_track_segment_t *ngx_http_track_segment_add(
     ngx_http_track_home_t *home, uint32_t number);
 void ngx_http_track_segment_free(ngx_http_track_segment_t *segment);
 
-#define ngx_http_track_spool_now()                                            \
-    ((int64_t) ngx_cached_time->sec * 1000 + (int64_t) ngx_cached_time->msec)
+/* Makes room for n records more.  NGX_ERROR: no memory. */
+ngx_int_t ngx_http_track_segment_room(ngx_http_track_segment_t *segment,
+    size_t n);
+
+/* The message is its next record; there is room. */
+void ngx_http_track_segment_place(ngx_http_track_segment_t *segment,
+    ngx_http_track_message_t *m);
+
+/* The number of a record that we appended; 0: not known any more. */
+uint64_t ngx_http_track_segment_seq(ngx_http_track_segment_t *segment,
+    uint32_t index);
+
+/* A record leaves the drain's hands, and the spool: state DONE or APART. */
+void ngx_http_track_spool_close_record(ngx_http_track_segment_t *segment,
+    uint32_t index, u_char state, uint64_t seq);
+
+/* Forgets the states of its records, or of all segments, where nobody needs
+ * them now. */
+void ngx_http_track_segment_fold(ngx_http_track_spool_t *spool,
+    ngx_http_track_segment_t *segment);
+void ngx_http_track_spool_fold(ngx_http_track_spool_t *spool);
+
+/* The marks of its records become their states; owned from now on. */
+void ngx_http_track_segment_unfold(ngx_http_track_segment_t *segment,
+    u_char *states);
 
 
 /* ngx_http_track_spool_append.c */

@@ -172,6 +172,7 @@ typedef struct {
     uint32_t           n;           /* records, lost ones included */
     uint32_t           waits;       /* WAITS or BAD */
     uint32_t           bad;
+    uint32_t           lost;        /* indexes without a record */
     uint64_t           bytes;       /* of those that wait */
     uint64_t           rejected;    /* bytes of rejected events, of all */
     int64_t            oldest;      /* ms: of those that wait; 0: none */

@@ -694,6 +694,12 @@ ngx_http_track_spool_last_segment(ngx_http_track_spool_t *spool,
         return;
     }
 
+    /* of one that is folded they are there */
+
+    if (segment->states == NULL) {
+        return;
+    }
+
     /* all of them: those of a job that was busy may not have come that far */
 
     keeper->nmarks = segment->written;

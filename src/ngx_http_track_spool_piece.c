@@ -47,6 +47,14 @@ ngx_http_track_drain_read_work(void *data)
                                              drain->end, drain->error);
     item = NULL;
 
+    if (drain->rc == 0 && drain->folded) {
+        drain->states = ngx_http_track_spool_io_marks(drain->dir,
+                                                      drain->number,
+                                                      drain->folded,
+                                                      drain->error);
+        drain->rc = drain->states ? 0 : -1;
+    }
+
     while (drain->rc == 0) {
 
         rc = ngx_http_track_spool_io_next(&rd, &record, drain->error);
@@ -346,9 +354,8 @@ ngx_http_track_drain_apart(ngx_http_track_spool_t *spool,
                                           NGX_HTTP_TRACK_SPOOL_APART, 0);
         ngx_http_track_count(spool->worker, spool_corrupt, 1);
 
-        if (segment->seqs) {
-            trk_seqset_remove(&segment->home->holding.held, segment->seqs[i]);
-            segment->home->holding.changes++;
-        }
+        trk_seqset_remove(&segment->home->holding.held,
+                          ngx_http_track_segment_seq(segment, i));
+        segment->home->holding.changes++;
     }
 }

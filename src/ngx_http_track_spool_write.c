@@ -27,6 +27,8 @@ static void ngx_http_track_spool_write_work(void *data);
 static void ngx_http_track_spool_write_done(ngx_http_track_spool_t *spool);
 static void ngx_http_track_spool_written(ngx_http_track_spool_t *spool,
     ngx_http_track_chunk_t *chunk);
+static void ngx_http_track_spool_hold(ngx_http_track_spool_t *spool,
+    ngx_http_track_spool_batch_t *batch);
 static void ngx_http_track_spool_failed(ngx_http_track_spool_t *spool,
     ngx_uint_t last, const char *error);
 static void ngx_http_track_spool_give_up(ngx_http_track_spool_t *spool,
@@ -208,38 +210,24 @@ static void
 ngx_http_track_spool_written(ngx_http_track_spool_t *spool,
     ngx_http_track_chunk_t *chunk)
 {
-    uint32_t                       i, n;
     ngx_queue_t                   *q;
     ngx_http_track_worker_t       *wk;
-    ngx_http_track_holding_t      *holding;
     ngx_http_track_segment_t      *segment;
     ngx_http_track_spool_batch_t  *batch;
 
     wk = spool->worker;
     segment = chunk->segment;
-    holding = &segment->home->holding;
-    n = chunk->first + chunk->n;
 
-    for (i = chunk->first; i < n; i++) {
-
-        if (segment->states[i] == NGX_HTTP_TRACK_SPOOL_DONE) {
-            continue;
-        }
-
-        if (segment->states[i] == NGX_HTTP_TRACK_SPOOL_WAITS) {
-            segment->waits++;
-        }
-
-        if (segment->seqs[i]
-            && trk_seqset_add(&holding->held, segment->seqs[i]) != TRK_OK)
-        {
-            ngx_log_error(NGX_LOG_ERR, wk->log, 0, "track: no memory for the "
-                          "numbers of the spool, the ledger will miss some");
-        }
+    for (q = ngx_queue_head(&chunk->batches);
+         q != ngx_queue_sentinel(&chunk->batches);
+         q = ngx_queue_next(q))
+    {
+        batch = ngx_queue_data(q, ngx_http_track_spool_batch_t, queue);
+        ngx_http_track_spool_hold(spool, batch);
     }
 
-    holding->changes++;
-    segment->written = n;
+    segment->home->holding.changes++;
+    segment->written = chunk->first + chunk->n;
     segment->size = chunk->offset + (off_t) chunk->bytes.n;
 
     ngx_http_track_count(wk, spool_records, chunk->n);
@@ -260,6 +248,37 @@ ngx_http_track_spool_written(ngx_http_track_spool_t *spool,
 
     if (segment->waits) {
         ngx_http_track_spool_drain_wake(spool, 0);
+    }
+}
+
+
+/* It is on the disk, and not in Kafka, but for what was reported since. */
+
+static void
+ngx_http_track_spool_hold(ngx_http_track_spool_t *spool,
+    ngx_http_track_spool_batch_t *batch)
+{
+    size_t                     i;
+    ngx_http_track_message_t  *m;
+    ngx_http_track_segment_t  *segment;
+
+    for (i = 0; i < batch->n; i++) {
+        m = batch->messages[i];
+        segment = m->place.segment;
+
+        if (segment == NULL) {
+            continue;
+        }
+
+        if (segment->states[m->place.index] == NGX_HTTP_TRACK_SPOOL_WAITS) {
+            segment->waits++;
+        }
+
+        if (trk_seqset_add(&segment->home->holding.held, m->seq) != TRK_OK) {
+            ngx_log_error(NGX_LOG_ERR, spool->worker->log, 0,
+                          "track: no memory for the numbers of the spool, "
+                          "the ledger will miss some");
+        }
     }
 }
 
