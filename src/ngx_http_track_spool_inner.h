@@ -16,7 +16,7 @@
 #include "ngx_http_track_spool_io.h"
 
 
-#define NGX_HTTP_TRACK_SPOOL_TICK     1000      /* ms: done marks, gauges */
+#define NGX_HTTP_TRACK_SPOOL_TICK     1000      /* ms: gauges */
 #define NGX_HTTP_TRACK_SPOOL_SCAN     10000     /* ms: adoption, quota */
 #define NGX_HTTP_TRACK_SPOOL_HUNG     5000      /* ms without an answer */
 #define NGX_HTTP_TRACK_SPOOL_BUFFER   (64 * 1024 * 1024)    /* unwritten */
@@ -73,6 +73,7 @@ struct ngx_http_track_segment_s {
     uint32_t                     chunks;        /* that point here */
     uint32_t                     mark_from;     /* marks to be written: */
     uint32_t                     mark_to;       /*   [from, to) */
+    uint32_t                     round;         /* of marks, the last with it */
     int64_t                      oldest;        /* ms, wall clock; 0: none */
     size_t                       rejected;      /* bytes */
     ngx_http_track_spool_run_t   runs[NGX_HTTP_TRACK_SPOOL_RUNS];
@@ -234,8 +235,10 @@ typedef struct {
     uint8_t                      failed[8];     /*   if it failed last */
     ngx_msec_t                   adopt_at;
     ngx_msec_t                   usage_at;
-    ngx_atomic_uint_t            marked_at;     /* the spool's beat */
-    ngx_uint_t                   marking;       /* not all marks yet */
+    ngx_event_t                  soon;          /* timer: marks */
+    ngx_msec_t                   marked_at;     /* the last round's end */
+    ngx_uint_t                   marking;       /* a round is under way */
+    uint32_t                     round;
     char                         refused[NGX_HTTP_TRACK_SPOOL_ERROR];
     uint32_t                     said[16];      /* hashes of sentences */
     ngx_uint_t                   nsaid;
@@ -374,6 +377,9 @@ void ngx_http_track_spool_keep_init(ngx_http_track_spool_t *spool);
 
 /* Begins what is due, if the job is not busy. */
 void ngx_http_track_spool_keep(ngx_http_track_spool_t *spool);
+
+/* There are marks to be written. */
+void ngx_http_track_spool_keep_soon(ngx_http_track_spool_t *spool);
 
 /* exit_process: marks, and what is empty, for at most ms. */
 void ngx_http_track_spool_keep_exit(ngx_http_track_spool_t *spool,

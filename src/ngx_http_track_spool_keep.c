@@ -4,8 +4,10 @@
  * (_begin functions), done in a thread (_work) and ended in the loop (_done).
  * In this order, as they are due:
  *
- *   marks    of records that Kafka has; they are not synced: losing some
- *            means sending those records again
+ *   marks    of records that Kafka has, as soon as there are some and no
+ *            other job is under way, but not more often than every 20 ms: one
+ *            write serves all that came meanwhile.  They are not synced:
+ *            losing some means sending those records again
  *   unlink   of segments that are done
  *   meta     once Kafka's cluster is known
  *   load     an adopted segment is gone through: what of it waits
@@ -18,12 +20,18 @@
 #include "ngx_http_track_spool_inner.h"
 
 
+#define NGX_HTTP_TRACK_SPOOL_MARKS  20          /* ms between them */
+
+
 static ngx_http_track_segment_t *ngx_http_track_spool_find(
     ngx_http_track_spool_t *spool,
     ngx_uint_t (*f)(ngx_http_track_spool_t *spool,
                     ngx_http_track_segment_t *segment));
 static ngx_uint_t ngx_http_track_spool_unmarked(
     ngx_http_track_spool_t *spool, ngx_http_track_segment_t *segment);
+static ngx_uint_t ngx_http_track_spool_unmarked_yet(
+    ngx_http_track_spool_t *spool, ngx_http_track_segment_t *segment);
+static void ngx_http_track_spool_marks_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_track_spool_marks_begin(
     ngx_http_track_spool_t *spool);
 static void ngx_http_track_spool_marks_take(
@@ -63,6 +71,11 @@ ngx_http_track_spool_keep_init(ngx_http_track_spool_t *spool)
     keeper->job.spool = spool;
     keeper->job.data = keeper;
     keeper->fd = -1;
+
+    keeper->soon.handler = ngx_http_track_spool_marks_handler;
+    keeper->soon.data = spool;
+    keeper->soon.log = spool->worker->log;
+    keeper->soon.cancelable = 1;
 
     /* workers that start together do not all look at the same moment */
 
@@ -211,6 +224,41 @@ ngx_http_track_spool_find(ngx_http_track_spool_t *spool,
 }
 
 
+void
+ngx_http_track_spool_keep_soon(ngx_http_track_spool_t *spool)
+{
+    ngx_msec_int_t                  rest;
+    ngx_http_track_spool_keeper_t  *keeper;
+
+    keeper = &spool->keeper;
+
+    if (!keeper->soon.timer_set && !spool->closing) {
+        rest = (ngx_msec_int_t) (keeper->marked_at - ngx_current_msec)
+               + NGX_HTTP_TRACK_SPOOL_MARKS;
+        ngx_add_timer(&keeper->soon, (ngx_msec_t) ngx_max(rest, 1));
+    }
+}
+
+
+static void
+ngx_http_track_spool_marks_handler(ngx_event_t *ev)
+{
+    ngx_http_track_spool_t  *spool;
+
+    spool = ngx_http_track_worker->spool;
+
+    ngx_http_track_spool_keep(spool);
+
+    /* another job is at it, or it was too soon, or failed */
+
+    if (!ev->timer_set
+        && ngx_http_track_spool_find(spool, ngx_http_track_spool_unmarked))
+    {
+        ngx_add_timer(ev, NGX_HTTP_TRACK_SPOOL_MARKS);
+    }
+}
+
+
 /* Of one that will be unlinked soon there is nothing to be marked. */
 
 static ngx_uint_t
@@ -223,30 +271,43 @@ ngx_http_track_spool_unmarked(ngx_http_track_spool_t *spool,
 }
 
 
+static ngx_uint_t
+ngx_http_track_spool_unmarked_yet(ngx_http_track_spool_t *spool,
+    ngx_http_track_segment_t *segment)
+{
+    return segment->round != spool->keeper.round
+           && ngx_http_track_spool_unmarked(spool, segment);
+}
+
+
+/* A round: each segment once.  The other steps have their turn after it, also
+ * when it took long. */
+
 static ngx_int_t
 ngx_http_track_spool_marks_begin(ngx_http_track_spool_t *spool)
 {
     ngx_http_track_segment_t       *segment;
     ngx_http_track_spool_keeper_t  *keeper;
 
-    /* once a tick, then all of them one by one */
-
     keeper = &spool->keeper;
 
     if (!keeper->marking) {
 
-        if (keeper->marked_at == spool->beat) {
+        if (ngx_current_msec - keeper->marked_at < NGX_HTTP_TRACK_SPOOL_MARKS)
+        {
             return NGX_DECLINED;
         }
 
-        keeper->marked_at = spool->beat;
+        keeper->round++;
         keeper->marking = 1;
     }
 
-    segment = ngx_http_track_spool_find(spool, ngx_http_track_spool_unmarked);
+    segment = ngx_http_track_spool_find(spool,
+                                        ngx_http_track_spool_unmarked_yet);
 
     if (segment == NULL) {
         keeper->marking = 0;
+        keeper->marked_at = ngx_current_msec;
         return NGX_DECLINED;
     }
 
@@ -271,6 +332,7 @@ ngx_http_track_spool_marks_begin(ngx_http_track_spool_t *spool)
 
     segment->mark_from = 0;
     segment->mark_to = 0;
+    segment->round = keeper->round;
 
     return NGX_OK;
 }

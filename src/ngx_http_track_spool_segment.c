@@ -208,6 +208,8 @@ ngx_http_track_spool_close_record(ngx_http_track_segment_t *segment,
         segment->mark_from = ngx_min(segment->mark_from, index);
         segment->mark_to = ngx_max(segment->mark_to, index + 1);
     }
+
+    ngx_http_track_spool_keep_soon(ngx_http_track_worker->spool);
 }
 
 
