@@ -80,7 +80,9 @@ struct ngx_http_track_segment_s {
     ngx_uint_t                   nruns;
     uint32_t                     numbered;      /* records that runs cover */
     unsigned                     ended:1;       /* takes no more records */
+    ngx_msec_t                   unlink_at;     /* again, if stuck */
     unsigned                     patchy:1;      /* indexes without a record */
+    unsigned                     stuck:1;       /* could not be unlinked */
 };
 
 

@@ -259,7 +259,8 @@ ngx_http_track_spool_marks_handler(ngx_event_t *ev)
 }
 
 
-/* Of one that will be unlinked soon there is nothing to be marked. */
+/* Of one that will be unlinked soon there is nothing to be marked; of one that
+ * could not be there is, or the next worker would send all of it again. */
 
 static ngx_uint_t
 ngx_http_track_spool_unmarked(ngx_http_track_spool_t *spool,
@@ -267,7 +268,7 @@ ngx_http_track_spool_unmarked(ngx_http_track_spool_t *spool,
 {
     return segment->mark_from != segment->mark_to
            && segment->home->dir.dir != -1 && segment->written
-           && !(segment->ended && segment->open == 0);
+           && !(segment->ended && segment->open == 0 && !segment->stuck);
 }
 
 
@@ -409,7 +410,10 @@ ngx_http_track_spool_finished(ngx_http_track_spool_t *spool,
     ngx_http_track_segment_t *segment)
 {
     return segment->ended && segment->open == 0 && segment->chunks == 0
-           && segment != spool->drain.segment;
+           && segment != spool->drain.segment
+           && !(segment->stuck
+                && (ngx_msec_int_t) (segment->unlink_at - ngx_current_msec)
+                   > 0);
 }
 
 
@@ -465,7 +469,14 @@ ngx_http_track_spool_unlink_done(ngx_http_track_spool_t *spool)
     segment->fd = -1;
 
     if (keeper->rc == -1) {
-        ngx_http_track_spool_keep_failed(spool);
+
+        /* the others are not to wait for it */
+
+        segment->stuck = 1;
+        segment->unlink_at = ngx_current_msec + NGX_HTTP_TRACK_SPOOL_SCAN;
+
+        ngx_http_track_spool_say_once(spool, keeper->error);
+        ngx_http_track_spool_keep(spool);
         return;
     }
 

@@ -3,10 +3,10 @@
  * below a folder called "spool".  LD_PRELOAD.
  *
  * Lines of "spool.disk" beside that folder say what is wrong now, "CALL WHAT"
- * with CALL write, sync (of files), syncdir, make, or lock, and WHAT EIO,
- * ENOSPC, hang (for as long as the line stands, 60 s at most), lie (syncs and
- * locks: it does nothing, and says that it did), or once (EIO, and spool.disk
- * is removed).
+ * with CALL write, read (pread), sync (of files), syncdir, make, lock, or unlink
+ * (of first segments), and WHAT EIO, ENOSPC, hang (for as long as the line
+ * stands, 60 s at most), lie (syncs and locks: it does nothing, and says that it
+ * did), or once (EIO, and spool.disk is removed).
  *
  * "spool.log", if it is there, gets a line for each thing that has happened:
  *
@@ -242,6 +242,34 @@ renameat(int dir, const char *from, int to_dir, const char *to)
     }
 
     return rc;
+}
+
+
+int
+unlinkat(int dir, const char *name, int flags)
+{
+    char  path[4200];
+
+    if (strcmp(name, "00000001.seg") == 0
+        && ours(dir, name, path, sizeof(path)) && fault(path, "unlink") == -1)
+    {
+        return -1;
+    }
+
+    return REAL(unlinkat)(dir, name, flags);
+}
+
+
+ssize_t
+pread(int fd, void *p, size_t n, off_t offset)
+{
+    char  path[4200];
+
+    if (ours(fd, NULL, path, sizeof(path)) && fault(path, "read") == -1) {
+        return -1;
+    }
+
+    return REAL(pread)(fd, p, n, offset);
 }
 
 
