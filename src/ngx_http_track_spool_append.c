@@ -83,6 +83,14 @@ ngx_http_track_spool_admit(ngx_http_track_spool_t *spool,
         return NGX_DECLINED;
     }
 
+    /* a fresh zone does not know what an earlier nginx has left */
+
+    if (!spool->worker->sh->spool_known) {
+        ngx_http_track_spool_full(spool, batch->n,
+                                  "what it holds is not counted yet");
+        return NGX_DECLINED;
+    }
+
     if (ngx_http_track_spool_reserve(spool, size, rejected) != NGX_OK) {
         ngx_http_track_spool_full(spool, batch->n, "max_size is reached");
         return NGX_DECLINED;

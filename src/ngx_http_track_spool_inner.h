@@ -219,7 +219,8 @@ typedef struct {
     ngx_http_track_spool_loaded_t  loaded;
     trk_seqset_t                 seqs;          /* of loaded */
     off_t                        usage;
-    off_t                        before;        /* the zone's */
+    off_t                        before;        /* the zone's, and whether */
+    ngx_uint_t                   known;         /*   that was known */
     char                         cluster[TRK_SPOOL_CLUSTER_MAX + 1];
     int                          rc;
     char                         error[NGX_HTTP_TRACK_SPOOL_ERROR];

@@ -9,11 +9,12 @@
  *            write serves all that came meanwhile.  They are not synced:
  *            losing some means sending those records again
  *   unlink   of segments that are done
+ *   usage    every 10 s, by the leader: what all spools of the path take; the
+ *            first time by whoever is first, since nothing is taken before
  *   meta     once Kafka's cluster is known
  *   load     an adopted segment is gone through: what of it waits
  *   remove   an adopted spool that is empty
  *   adopt    every 10 s: a spool that nobody owns becomes ours
- *   usage    every 10 s, by the leader: what all spools of the path take
  */
 
 
@@ -92,11 +93,11 @@ ngx_http_track_spool_keep(ngx_http_track_spool_t *spool)
     static ngx_int_t              (*begin[])(ngx_http_track_spool_t *spool) = {
         ngx_http_track_spool_marks_begin,
         ngx_http_track_spool_unlink_begin,
+        ngx_http_track_spool_usage_begin,
         ngx_http_track_spool_meta_begin,
         ngx_http_track_spool_load_begin,
         ngx_http_track_spool_remove_begin,
-        ngx_http_track_spool_adopt_begin,
-        ngx_http_track_spool_usage_begin
+        ngx_http_track_spool_adopt_begin
     };
 
     if (spool->keeper.job.busy || spool->closing) {
@@ -636,13 +637,14 @@ ngx_http_track_spool_usage_begin(ngx_http_track_spool_t *spool)
     wk = spool->worker;
     keeper = &spool->keeper;
 
-    if (wk->epoch == 0
+    if ((wk->epoch == 0 && wk->sh->spool_known)
         || (ngx_msec_int_t) (keeper->usage_at - ngx_current_msec) > 0)
     {
         return NGX_DECLINED;
     }
 
     keeper->usage_at = ngx_current_msec + NGX_HTTP_TRACK_SPOOL_SCAN;
+    keeper->known = wk->sh->spool_known;
     keeper->before = (off_t) wk->sh->spool_bytes;
 
     return ngx_http_track_spool_start(spool, ngx_http_track_spool_usage_work,
@@ -682,9 +684,18 @@ ngx_http_track_spool_usage_done(ngx_http_track_spool_t *spool)
         return;
     }
 
-    (void) ngx_atomic_fetch_add(&sh->spool_bytes,
-                     (ngx_atomic_int_t) (keeper->usage - keeper->before)
-                     + (ngx_atomic_int_t) spool->buffered);
+    ngx_shmtx_lock(&spool->worker->shpool->mutex);
+
+    /* of several that make the first count only one may add it */
+
+    if (keeper->known == sh->spool_known) {
+        (void) ngx_atomic_fetch_add(&sh->spool_bytes,
+                         (ngx_atomic_int_t) (keeper->usage - keeper->before)
+                         + (ngx_atomic_int_t) spool->buffered);
+        sh->spool_known = 1;
+    }
+
+    ngx_shmtx_unlock(&spool->worker->shpool->mutex);
 
     rejected = 0;
 

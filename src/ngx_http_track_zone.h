@@ -19,8 +19,8 @@
 
 
 #define NGX_HTTP_TRACK_ZONE_MAGIC   0x74726b7a
-#define NGX_HTTP_TRACK_ZONE_LAYOUT  2   /* of the structures below */
-#define NGX_HTTP_TRACK_ZONE_SUFFIX  "/track-2"  /* the same number */
+#define NGX_HTTP_TRACK_ZONE_LAYOUT  3   /* of the structures below */
+#define NGX_HTTP_TRACK_ZONE_SUFFIX  "/track-3"  /* the same number */
 #define NGX_HTTP_TRACK_ZONE_LINE    64  /* of the cache */
 #define NGX_HTTP_TRACK_SLOTS        1024
 #define NGX_HTTP_TRACK_STRIPES      16
@@ -262,6 +262,7 @@ typedef struct {
 
     /* bytes of all spools of the path, for its quota: reserved by whoever
      * writes, set right by the leader's scan */
+    ngx_atomic_t                 spool_known;       /* it was counted once */
     ngx_atomic_t                 spool_bytes;
     ngx_atomic_t                 spool_rejected;    /* of rejected events */
 

@@ -55,4 +55,26 @@ wait_for(40, 'it to be removed', sub { !segments() });
 pass('mended: it is removed');
 $nginx->stop('QUIT', 20);
 
+
+# --- what is there counts before it has been read ---
+
+$nginx = spool_nginx($stack, workers => 1,
+    spool => 'max_size=256k segment=64k');
+$path = $nginx->dir . '/spool';
+$stack->stop('kafka');
+my @large = (fields => { name => 'x' x 20000 });
+wait_for(40, 'a full spool', sub { spool_post($nginx, 1, @large)->{503} });
+cmp_ok(spool_waits($path), '>=', 8, 'a full spool');
+
+disk($nginx, 'read hang');
+$nginx->crash();
+wait_schema($nginx);
+Time::HiRes::sleep(2);
+is_deeply([keys %{ spool_post($nginx, 5, @large) }], ['503'],
+    'nginx is new, and the spool cannot be read: full it stays');
+disk($nginx);
+my $used = 0;
+$used += -s for spool_files($path, '*');
+cmp_ok($used, '<=', 256 * 1024 + 1024, 'max_size is kept');
+
 done_testing();
