@@ -6,7 +6,8 @@
  *   _spool_append  what comes in
  *   _spool_write   group commit
  *   _spool_drain   sends what waits to Kafka
- *   _spool_keep    marks, what is to be removed, adoption, quota
+ *   _spool_keep    what is to be removed, adoption, quota
+ *   _spool_mark    marks of what is done
  *   _spool_io      folders and files, in threads
  *   lib/trk_spool  what stands in them
  *

@@ -2,9 +2,9 @@
 /*
  * What the files of the spool share: _spool (life), _spool_segment (records
  * in memory), _spool_append, _spool_write (group commit), _spool_drain and
- * _spool_piece, _spool_keep (housekeeping), _spool_adopt.  All of it belongs to
- * the event loop of one worker, but for what a job that is busy points to: that
- * belongs to its thread until its `done` is called.
+ * _spool_piece, _spool_keep (housekeeping), _spool_mark, _spool_adopt.  All of
+ * it belongs to the event loop of one worker, but for what a job that is busy
+ * points to: that belongs to its thread until its `done` is called.
  */
 
 
@@ -381,8 +381,11 @@ void ngx_http_track_spool_keep_init(ngx_http_track_spool_t *spool);
 /* Begins what is due, if the job is not busy. */
 void ngx_http_track_spool_keep(ngx_http_track_spool_t *spool);
 
-/* There are marks to be written. */
-void ngx_http_track_spool_keep_soon(ngx_http_track_spool_t *spool);
+/* The first segment for which f is true. */
+ngx_http_track_segment_t *ngx_http_track_spool_find(
+    ngx_http_track_spool_t *spool,
+    ngx_uint_t (*f)(ngx_http_track_spool_t *spool,
+                    ngx_http_track_segment_t *segment));
 
 /* exit_process: marks, and what is empty, for at most ms. */
 void ngx_http_track_spool_keep_exit(ngx_http_track_spool_t *spool,
@@ -398,6 +401,21 @@ void ngx_http_track_spool_keep_failed(ngx_http_track_spool_t *spool);
 /* Logs what would be found again at each look. */
 void ngx_http_track_spool_say_once(ngx_http_track_spool_t *spool,
     const char *sentence);
+
+
+/* ngx_http_track_spool_mark.c */
+
+void ngx_http_track_spool_marks_init(ngx_http_track_spool_t *spool);
+
+/* There are marks to be written. */
+void ngx_http_track_spool_mark_soon(ngx_http_track_spool_t *spool);
+
+/* NGX_OK: begun; NGX_DECLINED: it is not due. */
+ngx_int_t ngx_http_track_spool_marks_begin(ngx_http_track_spool_t *spool);
+
+/* The job's marks are those of [mark_from, mark_from + nmarks). */
+void ngx_http_track_spool_marks_take(ngx_http_track_spool_keeper_t *keeper,
+    ngx_http_track_segment_t *segment);
 
 
 /* ngx_http_track_spool_adopt.c */

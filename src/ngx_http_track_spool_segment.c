@@ -209,7 +209,7 @@ ngx_http_track_spool_close_record(ngx_http_track_segment_t *segment,
         segment->mark_to = ngx_max(segment->mark_to, index + 1);
     }
 
-    ngx_http_track_spool_keep_soon(ngx_http_track_worker->spool);
+    ngx_http_track_spool_mark_soon(ngx_http_track_worker->spool);
 }
 
 
