@@ -140,6 +140,7 @@ struct ngx_http_track_worker_s {
     ngx_http_track_shm_t        *sh;
     ngx_slab_pool_t             *shpool;
     ngx_http_track_slot_t       *slot;
+    ngx_atomic_uint_t            life;          /* ours, see _life.c */
     ngx_http_track_counters_t   *counters;      /* of the slot's stripe */
     uint16_t                    *series;        /* see _count.c */
     uint64_t                     series_of;     /* the generation they fit */

@@ -11,7 +11,8 @@
 #define NGX_HTTP_TRACK_LEDGER_FLUSH  300        /* ms, of an exit */
 
 /* no process has it: a keeper that is known to have gone */
-#define NGX_HTTP_TRACK_NOBODY  (1 << 30)
+#define NGX_HTTP_TRACK_NOBODY                                                 \
+    ((ngx_atomic_uint_t) 1 << NGX_HTTP_TRACK_PID_BITS)
 
 /* nobody knows what was said of the spool last */
 #define NGX_HTTP_TRACK_UNTOLD  ((ngx_uint_t) -1)
@@ -87,16 +88,9 @@ ngx_http_track_ledger_take(ngx_http_track_worker_t *wk)
     for (i = 0; i < wk->sh->nbooks; i++) {
         bk = ngx_http_track_zone_book(wk->sh, i);
 
-        /* whoever had our process id has died */
-
-        (void) ngx_atomic_cmp_set(&bk->keeper, (ngx_atomic_uint_t) ngx_pid,
-                                  NGX_HTTP_TRACK_NOBODY);
-
-        if (own == NULL
-            && ngx_atomic_cmp_set(&bk->keeper, 0,
-                                  (ngx_atomic_uint_t) ngx_pid))
-        {
+        if (ngx_atomic_cmp_set(&bk->keeper, 0, wk->life)) {
             own = bk;
+            break;
         }
     }
 
@@ -165,8 +159,8 @@ ngx_http_track_ledger_adopt(ngx_http_track_worker_t *wk)
         dead = &wk->ledger->dead[i];
         keeper = bk->keeper;
 
-        if (keeper == 0 || keeper == (ngx_atomic_uint_t) ngx_pid
-            || ngx_http_track_alive(keeper))
+        if (keeper == 0 || keeper == wk->life
+            || ngx_http_track_lives(keeper))
         {
             *dead = 0;
             continue;
@@ -183,9 +177,7 @@ ngx_http_track_ledger_adopt(ngx_http_track_worker_t *wk)
             continue;
         }
 
-        if (ngx_atomic_cmp_set(&bk->keeper, keeper,
-                               (ngx_atomic_uint_t) ngx_pid))
-        {
+        if (ngx_atomic_cmp_set(&bk->keeper, keeper, wk->life)) {
             ngx_http_track_ledger_take_over(wk, bk);
         }
     }

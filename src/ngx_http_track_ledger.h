@@ -38,7 +38,7 @@ typedef enum {
  */
 
 typedef struct {
-    ngx_atomic_t                 keeper;        /* pid; 0: free */
+    ngx_atomic_t                 keeper;        /* its life; 0: free */
     ngx_atomic_t                 worker;        /* pid of that life; 0: none */
     ngx_atomic_t                 started;       /* ms since the epoch */
     ngx_atomic_t                 spooled;       /* it may have a spool */

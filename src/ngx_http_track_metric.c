@@ -164,7 +164,7 @@ ngx_http_track_metrics_workers(ngx_http_track_worker_t *wk,
     for (i = 0; i < NGX_HTTP_TRACK_SLOTS; i++) {
         slot = &wk->sh->slots[i];
 
-        if (slot->pid == 0 || !ngx_http_track_alive(slot->pid)) {
+        if (slot->life == 0 || !ngx_http_track_lives(slot->life)) {
             continue;
         }
 

@@ -493,7 +493,7 @@ ngx_http_track_spool_usage_done(ngx_http_track_spool_t *spool)
     rejected = 0;
 
     for (i = 0; i < NGX_HTTP_TRACK_SLOTS; i++) {
-        if (sh->slots[i].pid && ngx_http_track_alive(sh->slots[i].pid)) {
+        if (sh->slots[i].life && ngx_http_track_lives(sh->slots[i].life)) {
             rejected += (ngx_atomic_int_t) sh->slots[i].spool_rejected;
         }
     }

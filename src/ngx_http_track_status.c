@@ -455,7 +455,7 @@ ngx_http_track_status_workers(ngx_http_track_status_t *st)
     for (i = 0; i < NGX_HTTP_TRACK_SLOTS; i++) {
         slot = &st->worker->sh->slots[i];
 
-        if (slot->pid && ngx_http_track_alive(slot->pid)) {
+        if (slot->life && ngx_http_track_lives(slot->life)) {
             (void) cJSON_AddItemToArray(workers,
                                         ngx_http_track_status_slot(st, slot));
         }
@@ -475,7 +475,8 @@ ngx_http_track_status_slot(ngx_http_track_status_t *st,
     worker = cJSON_CreateObject();
     kafka = ngx_http_track_states[slot->kafka];
 
-    ngx_http_track_status_number(st, worker, "pid", slot->pid);
+    ngx_http_track_status_number(st, worker, "pid",
+                                 ngx_http_track_life_pid(slot->life));
     ngx_http_track_status_text(st, worker, "edge", (char *) slot->edge,
                                NGX_HTTP_TRACK_EDGE_LEN);
     ngx_http_track_status_number(st, worker, "uptime_seconds",

@@ -53,6 +53,7 @@ ngx_http_track_init_process(ngx_cycle_t *cycle)
     wk->log = cycle->log;
     wk->shpool = (ngx_slab_pool_t *) tmcf->zone->shm.addr;
     wk->sh = wk->shpool->data;
+    wk->life = ngx_http_track_life(ngx_pid);
 
     trk_request_init(&wk->request);
     trk_buf_init(&wk->body, NGX_MAX_INT32_VALUE);

@@ -333,8 +333,13 @@ ngx_http_track_slot_take(ngx_http_track_worker_t *wk)
     for (i = 0; i < NGX_HTTP_TRACK_SLOTS; i++) {
         slot = &wk->sh->slots[i];
 
-        if (slot->pid == 0 || !ngx_http_track_alive(slot->pid)) {
-            slot->pid = 0;
+        /* that of a reused process id is left alone: no files are read under
+         * the mutex */
+
+        if (slot->life == 0
+            || !ngx_http_track_alive(ngx_http_track_life_pid(slot->life)))
+        {
+            slot->life = 0;
             slot->started = ngx_time();
             slot->kafka = NGX_HTTP_TRACK_CONNECTING;
             slot->generation = 0;
@@ -346,7 +351,7 @@ ngx_http_track_slot_take(ngx_http_track_worker_t *wk)
             NGX_HTTP_TRACK_GAUGES(NGX_HTTP_TRACK_GAUGE)
 #undef NGX_HTTP_TRACK_GAUGE
 
-            slot->pid = ngx_pid;
+            slot->life = wk->life;
 
             wk->slot = slot;
             wk->counters = &wk->sh->stripes[i % NGX_HTTP_TRACK_STRIPES]
@@ -371,12 +376,5 @@ ngx_http_track_slot_take(ngx_http_track_worker_t *wk)
 void
 ngx_http_track_slot_leave(ngx_http_track_worker_t *wk)
 {
-    wk->slot->pid = 0;
-}
-
-
-ngx_uint_t
-ngx_http_track_alive(ngx_atomic_uint_t pid)
-{
-    return kill((ngx_pid_t) pid, 0) == 0 || ngx_errno != NGX_ESRCH;
+    wk->slot->life = 0;
 }

@@ -19,8 +19,8 @@
 
 
 #define NGX_HTTP_TRACK_ZONE_MAGIC   0x74726b7a
-#define NGX_HTTP_TRACK_ZONE_LAYOUT  3   /* of the structures below */
-#define NGX_HTTP_TRACK_ZONE_SUFFIX  "/track-3"  /* the same number */
+#define NGX_HTTP_TRACK_ZONE_LAYOUT  4   /* of the structures below */
+#define NGX_HTTP_TRACK_ZONE_SUFFIX  "/track-4"  /* the same number */
 #define NGX_HTTP_TRACK_ZONE_LINE    64  /* of the cache */
 #define NGX_HTTP_TRACK_SLOTS        1024
 #define NGX_HTTP_TRACK_STRIPES      16
@@ -204,7 +204,7 @@ typedef enum {
 
 
 /*
- * One living worker; pid 0: free.
+ * One living worker; life 0: free.
  *
  * X(name, metric, help): gauges that each worker sets for itself; the sum
  * over the living ones is shown as track_<metric>.
@@ -222,7 +222,7 @@ typedef enum {
     X(listeners, "live_listeners", "Listeners of track_live")
 
 typedef struct {
-    ngx_atomic_t                 pid;
+    ngx_atomic_t                 life;          /* see _life.c */
     ngx_atomic_t                 started;       /* seconds, wall clock */
     ngx_atomic_t                 kafka;         /* ngx_http_track_state_e */
     ngx_atomic_t                 generation;    /* of the image it maps */
@@ -305,7 +305,20 @@ void ngx_http_track_slot_leave(ngx_http_track_worker_t *wk);
     ((void *) ((u_char *) (ngx_http_track_rings(sh) + (sh)->nring)            \
                + (size_t) (i) * NGX_HTTP_TRACK_BOOK_SIZE))
 
-/* Whether a process of that id lives, as far as a signal can tell. */
+
+/* ngx_http_track_life.c */
+
+#define NGX_HTTP_TRACK_PID_BITS  22     /* Linux has no greater process ids */
+
+/* One word for the life of a process: its id, and above it when it was
+ * started. */
+ngx_atomic_uint_t ngx_http_track_life(ngx_pid_t pid);
+ngx_pid_t ngx_http_track_life_pid(ngx_atomic_uint_t life);
+
+/* Whether that process lives. */
+ngx_uint_t ngx_http_track_lives(ngx_atomic_uint_t life);
+
+/* Whether any process of that id lives: for words that time makes void. */
 ngx_uint_t ngx_http_track_alive(ngx_atomic_uint_t pid);
 
 
