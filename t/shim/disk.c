@@ -3,10 +3,10 @@
  * below a folder called "spool".  LD_PRELOAD.
  *
  * Lines of "spool.disk" beside that folder say what is wrong now, "CALL WHAT"
- * with CALL write, read (pread), sync (of files), syncdir, make, lock, or unlink
- * (of first segments), and WHAT EIO, ENOSPC, hang (for as long as the line
- * stands, 60 s at most), lie (syncs and locks: it does nothing, and says that it
- * did), or once (EIO, and spool.disk is removed).
+ * with CALL write, read (pread), sync (of files), syncdir, make, lock, or
+ * unlink (of first segments), and WHAT EIO, ENOSPC, hang (for as long as the
+ * line stands, 60 s at most), lie (syncs and locks: it does nothing, and says
+ * that it did), or once (EIO, and spool.disk is removed).
  *
  * "spool.log", if it is there, gets a line for each thing that has happened:
  *
