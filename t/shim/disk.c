@@ -198,6 +198,13 @@ mkdir(const char *name, mode_t mode)
         return REAL(mkdir)(name, mode);
     }
 
+    /* a full disk does not say so of what is there already */
+
+    if (access(path, F_OK) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+
     if (fault(path, "make") == -1) {
         return -1;
     }
