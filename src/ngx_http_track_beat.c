@@ -79,7 +79,7 @@ ngx_http_track_beat(ngx_http_track_worker_t *wk, ngx_http_track_voice_t *v,
     trk_beat_t  beat;
     ngx_uint_t  n, state;
 
-    state = held ? held->changes + 1 : 0;
+    state = held ? ngx_http_track_ledger_state(held) : 0;
 
     if (v->pending || !ngx_http_track_beat_due(v, state)) {
         return;

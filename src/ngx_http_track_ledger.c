@@ -33,6 +33,8 @@ static void ngx_http_track_ledger_finish(ngx_http_track_worker_t *wk,
 static void ngx_http_track_ledger_free(ngx_http_track_book_t *bk);
 static ngx_http_track_voice_t *ngx_http_track_ledger_voice(
     ngx_http_track_worker_t *wk, const u_char *edge);
+static ngx_http_track_voice_t *ngx_http_track_ledger_find(
+    ngx_http_track_ledger_t *l, const u_char *edge);
 static void ngx_http_track_ledger_speak(ngx_http_track_worker_t *wk);
 static const ngx_http_track_holding_t *ngx_http_track_ledger_held(
     ngx_http_track_worker_t *wk, const u_char *edge);
@@ -258,21 +260,14 @@ ngx_http_track_ledger_free(ngx_http_track_book_t *bk)
 static ngx_http_track_voice_t *
 ngx_http_track_ledger_voice(ngx_http_track_worker_t *wk, const u_char *edge)
 {
-    ngx_queue_t              *q;
     ngx_http_track_voice_t   *v;
     ngx_http_track_ledger_t  *l;
 
     l = wk->ledger;
+    v = ngx_http_track_ledger_find(l, edge);
 
-    for (q = ngx_queue_head(&l->voices);
-         q != ngx_queue_sentinel(&l->voices);
-         q = ngx_queue_next(q))
-    {
-        v = ngx_queue_data(q, ngx_http_track_voice_t, queue);
-
-        if (ngx_memcmp(v->edge, edge, NGX_HTTP_TRACK_EDGE_LEN) == 0) {
-            return v;
-        }
+    if (v) {
+        return v;
     }
 
     v = ngx_calloc(sizeof(ngx_http_track_voice_t), wk->log);
@@ -286,6 +281,27 @@ ngx_http_track_ledger_voice(ngx_http_track_worker_t *wk, const u_char *edge)
     ngx_queue_insert_tail(&l->voices, &v->queue);
 
     return v;
+}
+
+
+static ngx_http_track_voice_t *
+ngx_http_track_ledger_find(ngx_http_track_ledger_t *l, const u_char *edge)
+{
+    ngx_queue_t             *q;
+    ngx_http_track_voice_t  *v;
+
+    for (q = ngx_queue_head(&l->voices);
+         q != ngx_queue_sentinel(&l->voices);
+         q = ngx_queue_next(q))
+    {
+        v = ngx_queue_data(q, ngx_http_track_voice_t, queue);
+
+        if (ngx_memcmp(v->edge, edge, NGX_HTTP_TRACK_EDGE_LEN) == 0) {
+            return v;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -471,4 +487,16 @@ ngx_http_track_ledger_adopted(ngx_http_track_worker_t *wk,
         v->spooled = 1;
         v->told = NGX_HTTP_TRACK_UNTOLD;
     }
+}
+
+
+ngx_uint_t
+ngx_http_track_ledger_told(ngx_http_track_worker_t *wk,
+    const ngx_http_track_holding_t *held)
+{
+    ngx_http_track_voice_t  *v;
+
+    v = ngx_http_track_ledger_find(wk->ledger, held->edge);
+
+    return v == NULL || v->told == ngx_http_track_ledger_state(held);
 }

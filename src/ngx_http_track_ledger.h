@@ -75,6 +75,10 @@ typedef struct {
 } ngx_http_track_voice_t;
 
 
+/* what a beat says of a spool, as a number */
+#define ngx_http_track_ledger_state(held)  ((held)->changes + 1)
+
+
 /* ngx_http_track_ledger.c */
 
 /* A worker that finds no book goes on without: its events stand outside the
@@ -109,6 +113,10 @@ void ngx_http_track_ledger_spooled(ngx_http_track_worker_t *wk);
  * was drained yet. */
 void ngx_http_track_ledger_adopted(ngx_http_track_worker_t *wk,
     const u_char *edge);
+
+/* Whether the ledger has been told what lies in that spool now. */
+ngx_uint_t ngx_http_track_ledger_told(ngx_http_track_worker_t *wk,
+    const ngx_http_track_holding_t *held);
 
 /* All that the voice had to say of its book has been delivered. */
 void ngx_http_track_ledger_closed(ngx_http_track_voice_t *v);

@@ -18,6 +18,8 @@
 
 #define NGX_HTTP_TRACK_SPOOL_TICK     1000      /* ms: gauges */
 #define NGX_HTTP_TRACK_SPOOL_SCAN     10000     /* ms: adoption, quota */
+#define NGX_HTTP_TRACK_SPOOL_TELL     60000     /* ms: for the ledger to hear
+                                                   that a spool is empty */
 #define NGX_HTTP_TRACK_SPOOL_HUNG     5000      /* ms without an answer */
 #define NGX_HTTP_TRACK_SPOOL_BUFFER   (64 * 1024 * 1024)    /* unwritten */
 #define NGX_HTTP_TRACK_SPOOL_TOPICS   16        /* held back at a time */
@@ -100,8 +102,10 @@ struct ngx_http_track_home_s {
     size_t                       unread;        /* the first so many failed */
     ngx_msec_t                   load_at;       /*   and are tried again */
     ngx_msec_t                   looked_at;     /* whether it is empty */
+    ngx_msec_t                   empty_at;      /* since then; 0: it is not */
     unsigned                     unsure:1;      /* whether for our cluster */
     unsigned                     whole:1;       /* all were tried once */
+    unsigned                     told:1;        /* to the ledger, at exit */
 };
 
 

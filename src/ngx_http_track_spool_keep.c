@@ -30,6 +30,8 @@ static void ngx_http_track_spool_meta_work(void *data);
 static void ngx_http_track_spool_meta_done(ngx_http_track_spool_t *spool);
 static ngx_int_t ngx_http_track_spool_remove_begin(
     ngx_http_track_spool_t *spool);
+static ngx_uint_t ngx_http_track_spool_told(ngx_http_track_spool_t *spool,
+    ngx_http_track_home_t *home);
 static void ngx_http_track_spool_remove_work(void *data);
 static void ngx_http_track_spool_remove_done(ngx_http_track_spool_t *spool);
 static ngx_int_t ngx_http_track_spool_usage_begin(
@@ -371,6 +373,10 @@ ngx_http_track_spool_remove_begin(ngx_http_track_spool_t *spool)
             continue;
         }
 
+        if (!ngx_http_track_spool_told(spool, home)) {
+            continue;
+        }
+
         home->looked_at = ngx_current_msec;
         keeper->home = home;
 
@@ -380,6 +386,25 @@ ngx_http_track_spool_remove_begin(ngx_http_track_spool_t *spool)
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * While the ledger still says that records lie in this spool, its folder is all
+ * that makes somebody say otherwise if this worker is killed: it is kept until
+ * that was delivered, but not for ever where there is no ledger.
+ */
+
+static ngx_uint_t
+ngx_http_track_spool_told(ngx_http_track_spool_t *spool,
+    ngx_http_track_home_t *home)
+{
+    if (home->empty_at == 0) {
+        home->empty_at = ngx_max(ngx_current_msec, 1);
+    }
+
+    return ngx_http_track_ledger_told(spool->worker, &home->holding)
+           || ngx_current_msec - home->empty_at > NGX_HTTP_TRACK_SPOOL_TELL;
 }
 
 
@@ -512,8 +537,20 @@ ngx_http_track_spool_usage_done(ngx_http_track_spool_t *spool)
 void
 ngx_http_track_spool_keep_exit(ngx_http_track_spool_t *spool, ngx_msec_t ms)
 {
+    ngx_queue_t            *q;
+    ngx_http_track_home_t  *home;
+
     if (spool->keeper.job.busy && !spool->keeper.job.finished) {
         return;
+    }
+
+    for (q = ngx_queue_head(&spool->homes);
+         q != ngx_queue_sentinel(&spool->homes);
+         q = ngx_queue_next(q))
+    {
+        home = ngx_queue_data(q, ngx_http_track_home_t, queue);
+        home->told = ngx_http_track_ledger_told(spool->worker,
+                                                &home->holding);
     }
 
     (void) ngx_http_track_spool_within(ngx_http_track_spool_last_work, spool,
@@ -549,7 +586,7 @@ ngx_http_track_spool_last_work(void *data)
             ngx_http_track_spool_last_segment(spool, home, segment);
         }
 
-        if (home->whole) {
+        if (home->whole && home->told) {
             (void) ngx_http_track_spool_io_remove(spool->path, &home->dir,
                                                   spool->keeper.error);
         }

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Time::HiRes ();
 
 use Track::Edge;
 use Track::HTTP;
@@ -105,8 +106,24 @@ wait_schema($nginx);
 my $before = spooled(edges($stack));
 is($before, 5, 'five still lie there');
 
+my $told = edges($stack);
+my @holding = grep { @{ $told->{$_}{spool} || [] } } sort keys %$told;
+my @gone;
 run_ok(root() . '/t/lib/kafka-admin', $stack->env('KAFKA_BROKERS'),
     'create-topic', 'made_later', 1);
+
+# Whoever has drained them may be killed at any moment.
+for (1 .. 45_000) {
+    @gone = grep { !-e $nginx->dir . "/spool/$_" } @holding;
+    last if @gone;
+    Time::HiRes::sleep(0.002);
+}
+kill 'STOP', $nginx->workers();
+$told = edges($stack);
+cmp_ok(scalar @gone, '>', 0, 'a drained spool is removed');
+is_deeply([map { @{ $told->{$_}{spool} } } @gone], [],
+    'when the ledger has been told that it is empty');
+kill 'CONT', $nginx->workers();
 wait_edges($stack, 'empty spools', sub { !spooled(@_) }, 90);
 pass('the topic is made: the spools are drained, and that is told');
 ledger_ok($stack, 'drained: the topics agree', numbered => \@topics,
