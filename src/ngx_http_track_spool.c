@@ -197,6 +197,26 @@ ngx_http_track_spool_path(ngx_conf_t *cf, ngx_http_track_main_conf_t *tmcf,
 }
 
 
+void
+ngx_http_track_spool_count(ngx_http_track_main_conf_t *tmcf,
+    ngx_http_track_shm_t *sh)
+{
+    char   error[NGX_HTTP_TRACK_SPOOL_ERROR];
+    off_t  usage;
+
+    if (tmcf->spool.len == 0) {
+        return;
+    }
+
+    usage = ngx_http_track_spool_io_usage((char *) tmcf->spool.data, error);
+
+    if (usage != -1) {
+        sh->spool_bytes = (ngx_atomic_uint_t) usage;
+        sh->spool_known = 1;
+    }
+}
+
+
 ngx_int_t
 ngx_http_track_spool_init(ngx_http_track_worker_t *wk)
 {

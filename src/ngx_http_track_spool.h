@@ -43,6 +43,12 @@ struct ngx_http_track_spool_batch_s {
 char *ngx_http_track_spool_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* With a fresh zone, in the master: how much lies in the path already, so that
+ * max_size holds from the first record on.  Without an answer (this user may
+ * not read it) the workers count before they spool. */
+void ngx_http_track_spool_count(ngx_http_track_main_conf_t *tmcf,
+    ngx_http_track_shm_t *sh);
+
 /* NGX_OK too if track_spool is off; no file is touched here. */
 ngx_int_t ngx_http_track_spool_init(ngx_http_track_worker_t *wk);
 

@@ -147,6 +147,7 @@ ngx_http_track_zone_init(ngx_shm_zone_t *zone, void *data)
     sh->ring_life = tp->sec * 1000 + tp->msec;
 
     ngx_http_track_zone_divide(sh, size);
+    ngx_http_track_spool_count(tmcf, sh);
 
     shpool->data = sh;
     shpool->log_nomem = 0;
