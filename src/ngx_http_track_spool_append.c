@@ -83,7 +83,7 @@ ngx_http_track_spool_admit(ngx_http_track_spool_t *spool,
         return NGX_DECLINED;
     }
 
-    /* a fresh zone does not know what an earlier nginx has left */
+    /* the master could not count, or has come to a spool by a reload */
 
     if (!spool->worker->sh->spool_known) {
         ngx_http_track_spool_full(spool, batch->n,

@@ -81,8 +81,8 @@ struct ngx_http_track_segment_s {
     ngx_http_track_spool_run_t   runs[NGX_HTTP_TRACK_SPOOL_RUNS];
     ngx_uint_t                   nruns;
     uint32_t                     numbered;      /* records that runs cover */
-    unsigned                     ended:1;       /* takes no more records */
     ngx_msec_t                   unlink_at;     /* again, if stuck */
+    unsigned                     ended:1;       /* takes no more records */
     unsigned                     patchy:1;      /* indexes without a record */
     unsigned                     stuck:1;       /* could not be unlinked */
 };

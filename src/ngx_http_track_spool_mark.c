@@ -31,7 +31,7 @@ ngx_http_track_spool_marks_init(ngx_http_track_spool_t *spool)
     soon = &spool->keeper.soon;
 
     soon->handler = ngx_http_track_spool_marks_handler;
-    soon->data = spool;
+    soon->data = &ngx_http_track_dumb;
     soon->log = spool->worker->log;
     soon->cancelable = 1;
 }
